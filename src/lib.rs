@@ -1,0 +1,11 @@
+//! The server package: the REST contract, accounts, media and the wiring that starts and stops them.
+//!
+//! `ARCHITECTURE.md` holds the map. Direction: `api` may use every other room; `auth`, `media` and `net` know nothing of
+//! `api`.
+
+pub mod api;
+pub mod auth;
+pub mod config;
+pub mod error;
+pub mod media;
+pub mod net;
