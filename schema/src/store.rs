@@ -1,0 +1,268 @@
+//! The store: the one door to the database.
+//!
+//! Owns the pool of connections, its bounds and deadlines, and the two ways in: [`Store::read`] and [`Store::write`].
+//! Both take a closure of plain diesel code and run it off the async threads; a write is one transaction that is
+//! committed when the call returns. Never holds a query: those live beside their noun.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::backend::DbConnection;
+use crate::error::StoreError;
+use crate::id_source::IdSource;
+use crate::pool::{Breaker, Manager, Pool};
+use crate::writer::Writer;
+use crate::{claim, migrate, pool};
+
+/// Which database, and how to reach it.
+#[derive(Clone)]
+pub enum Database {
+    /// A SQLite file; created when it is missing.
+    Sqlite(PathBuf),
+    /// A `mysql://` URL with the name of a database that exists. A secret.
+    Mysql(String),
+}
+
+/// How a store is opened.
+#[derive(Clone)]
+pub struct Options {
+    /// Which database.
+    pub database: Database,
+    /// Connections at most. SQLite's one writer comes on top.
+    pub connections: u32,
+    /// How long a request waits for a connection before it is told [`StoreError::Busy`].
+    pub acquire_timeout: Duration,
+    /// How long one statement may take on the server (MySQL, MariaDB).
+    pub statement_timeout: Duration,
+}
+
+/// Requests that may wait for a connection at the same time, for each connection there is. Beyond it the answer is
+/// [`StoreError::Busy`] at once: a longer queue would only make everybody wait for an answer nobody reads any more.
+const WAITING_PER_CONNECTION: usize = 64;
+
+struct Inner {
+    pool: Pool,
+    breaker: Breaker,
+    read_gate: Gate,
+    writes: Writes,
+    ids: IdSource,
+    store_id: String,
+    statements: AtomicU64,
+    deadline: Duration,
+}
+
+/// Where writes go.
+enum Writes {
+    /// One thread that owns SQLite's only writing connection and commits in groups.
+    Queue(Writer),
+    /// Pool connections, at most half of them, so that a storm of writes leaves room to read.
+    Pool(Gate),
+}
+
+/// A handle to the store; clones share it.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+impl Store {
+    /// Opens the database, brings its schema up to date and takes the pool into service. Blocks: call it from a thread
+    /// that may wait. Refuses a schema newer than this binary knows.
+    pub fn open(options: &Options) -> Result<Self, StoreError> {
+        let mut first = pool::connect(options, crate::backend::Role::Writer)?;
+        migrate::run(&mut first)?;
+        let store_id = claim::store_id(&mut first)?;
+        let connections = options.connections.max(2);
+        let writes = match options.database {
+            Database::Sqlite(_) => Writes::Queue(Writer::start(first)?),
+            Database::Mysql(_) => Writes::Pool(Gate::new(connections / 2, options.acquire_timeout)),
+        };
+        Ok(Self(Arc::new(Inner {
+            pool: pool::build(options, connections)?,
+            breaker: Breaker::default(),
+            read_gate: Gate::new(connections, options.acquire_timeout),
+            writes,
+            ids: IdSource::default(),
+            store_id,
+            statements: AtomicU64::new(0),
+            deadline: options.acquire_timeout + options.statement_timeout,
+        })))
+    }
+
+    /// The store's random name, made with its first migration. Tokens carry it, so that those of a wiped store die.
+    pub fn store_id(&self) -> &str {
+        &self.0.store_id
+    }
+
+    /// Statements that reads and pooled writes have sent so far, for tests that count them.
+    pub fn statements(&self) -> u64 {
+        self.0.statements.load(Ordering::Relaxed)
+    }
+
+    /// The source of new ids.
+    pub(crate) fn ids(&self) -> &IdSource {
+        &self.0.ids
+    }
+
+    /// Runs `query` on a connection of the pool. Sees every write that was answered before.
+    pub async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        self.0.breaker.check()?;
+        let permit = self.0.read_gate.enter().await?;
+        self.on_pool(permit, query).await
+    }
+
+    /// Runs `change` as one transaction, committed (and on disk) when this returns.
+    ///
+    /// `change` must be able to run more than once: a deadlock runs it again from its start, three times at most. An
+    /// `Err` from it rolls back all it did. A caller that goes away before its turn came has changed nothing.
+    pub async fn write<T, F>(&self, change: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        match &self.0.writes {
+            Writes::Queue(writer) => within(self.0.deadline, writer.submit(change)?).await,
+            Writes::Pool(gate) => {
+                self.0.breaker.check()?;
+                let permit = gate.enter().await?;
+                self.on_pool(permit, move |connection| pool::transaction(connection, &change))
+                    .await
+            }
+        }
+    }
+
+    async fn on_pool<T, F>(&self, permit: OwnedSemaphorePermit, work: F) -> Result<T, StoreError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
+    {
+        let inner = Arc::clone(&self.0);
+        let task = tokio::task::spawn_blocking(move || {
+            // The permit goes back when the work ends, not when its caller gave up waiting: it stands for a connection.
+            let _permit = permit;
+            inner.run(work)
+        });
+        let joined = async {
+            task.await
+                .unwrap_or_else(|_| Err(StoreError::Internal("a query panicked".into())))
+        };
+        within(self.0.deadline, joined).await
+    }
+
+    /// Answers whether the database serves at this moment.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.read(|connection| {
+            use diesel::connection::SimpleConnection;
+            Ok(connection.batch_execute("SELECT 1")?)
+        })
+        .await
+    }
+
+    /// Ends the writer after what it has accepted, and folds SQLite's log into its file. Blocks.
+    pub fn close(&self) {
+        if let Writes::Queue(writer) = &self.0.writes {
+            writer.close();
+        }
+    }
+}
+
+impl Inner {
+    fn run<T>(&self, work: impl FnOnce(&mut DbConnection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut connection = self.pool.get().map_err(|error| {
+            self.breaker.trip();
+            StoreError::Unavailable(error.to_string())
+        })?;
+        let before = connection.statements();
+        let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut connection.db)));
+        self.statements
+            .fetch_add(connection.statements() - before, Ordering::Relaxed);
+        match outcome {
+            Ok(result) => {
+                if matches!(result, Err(StoreError::Unavailable(_) | StoreError::Internal(_))) {
+                    connection.give_up();
+                }
+                result
+            }
+            Err(_) => {
+                connection.give_up();
+                Err(StoreError::Internal("a query panicked".into()))
+            }
+        }
+    }
+}
+
+async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
+    match tokio::time::timeout(deadline, work).await {
+        Ok(result) => result,
+        Err(_) => Err(StoreError::Unavailable("no answer within the deadline".into())),
+    }
+}
+
+/// A semaphore whose queue has an end and whose wait has a deadline.
+struct Gate {
+    permits: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    most_waiting: usize,
+    timeout: Duration,
+}
+
+impl Gate {
+    fn new(permits: u32, timeout: Duration) -> Self {
+        let permits = permits.max(1) as usize;
+        Self {
+            permits: Arc::new(Semaphore::new(permits)),
+            waiting: AtomicUsize::new(0),
+            most_waiting: permits * WAITING_PER_CONNECTION,
+            timeout,
+        }
+    }
+
+    async fn enter(&self) -> Result<OwnedSemaphorePermit, StoreError> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _place = Place::take(&self.waiting, self.most_waiting)?;
+        match tokio::time::timeout(self.timeout, Arc::clone(&self.permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(permit),
+            Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
+        }
+    }
+}
+
+/// A place in a gate's queue, given back on drop (also when the waiting request is cancelled).
+struct Place<'a>(&'a AtomicUsize);
+
+impl<'a> Place<'a> {
+    fn take(waiting: &'a AtomicUsize, most: usize) -> Result<Self, StoreError> {
+        let place = Self(waiting);
+        if waiting.fetch_add(1, Ordering::Relaxed) >= most {
+            return Err(StoreError::Busy);
+        }
+        Ok(place)
+    }
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Manager {
+    /// How long the breaker and the pool keep asking an absent database at most; see [`Breaker`].
+    pub(crate) const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+}
+
+/// Milliseconds of a clock that never goes back, for the breaker.
+pub(crate) fn monotonic_ms() -> u64 {
+    use std::sync::OnceLock;
+    static START: OnceLock<Instant> = OnceLock::new();
+    u64::try_from(START.get_or_init(Instant::now).elapsed().as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,108 @@
+//! The tables as both stores have them. Owns names and types; `migrations/` owns how they came to be.
+#![allow(missing_docs, reason = "columns are described in the migrations")]
+
+diesel::table! {
+    store (id) {
+        id -> BigInt,
+        store_id -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    id_blocks (kind) {
+        kind -> Text,
+        next_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    clocks (name) {
+        name -> Text,
+        last_ms -> BigInt,
+    }
+}
+
+diesel::table! {
+    users (id) {
+        id -> BigInt,
+        name -> Text,
+        password_hash -> Text,
+        token_version -> BigInt,
+        avatar -> Text,
+        background_image -> Text,
+        signature -> Text,
+        follow_count -> BigInt,
+        follower_count -> BigInt,
+        total_favorited -> BigInt,
+        work_count -> BigInt,
+        favorite_count -> BigInt,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    videos (id) {
+        id -> BigInt,
+        author_id -> BigInt,
+        title -> Text,
+        media_hash -> Text,
+        publish_time -> BigInt,
+        favorite_count -> BigInt,
+        comment_count -> BigInt,
+    }
+}
+
+diesel::table! {
+    favorites (user_id, video_id) {
+        user_id -> BigInt,
+        video_id -> BigInt,
+        active -> Bool,
+        changed_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    follows (follower_id, followee_id) {
+        follower_id -> BigInt,
+        followee_id -> BigInt,
+        active -> Bool,
+        changed_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    comments (id) {
+        id -> BigInt,
+        video_id -> BigInt,
+        user_id -> BigInt,
+        content -> Text,
+        created_at -> BigInt,
+        deleted_at -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    conversations (user_id, peer_id) {
+        user_id -> BigInt,
+        peer_id -> BigInt,
+        last_time -> BigInt,
+        last_message_id -> BigInt,
+    }
+}
+
+diesel::table! {
+    messages (id) {
+        id -> BigInt,
+        user_lo -> BigInt,
+        user_hi -> BigInt,
+        from_user_id -> BigInt,
+        content -> Text,
+        create_time -> BigInt,
+    }
+}
+
+diesel::joinable!(videos -> users (author_id));
+diesel::joinable!(comments -> users (user_id));
+diesel::joinable!(favorites -> videos (video_id));
+diesel::allow_tables_to_appear_in_same_query!(users, videos, favorites, follows, comments, conversations, messages);
