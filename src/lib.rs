@@ -7,5 +7,8 @@ pub mod api;
 pub mod auth;
 pub mod config;
 pub mod error;
+pub mod identity;
+pub mod logging;
 pub mod media;
 pub mod net;
+pub mod version;
