@@ -173,66 +173,65 @@ impl Merging {
             }
         };
         for (key, value) in table {
-            let text = match value {
-                toml::Value::String(text) => text,
-                toml::Value::Integer(number) => number.to_string(),
+            match value {
+                toml::Value::String(text) => self.set(&key, &text, Origin::File(path.to_owned()), &place),
+                toml::Value::Integer(number) => {
+                    self.set(&key, &number.to_string(), Origin::File(path.to_owned()), &place);
+                }
                 toml::Value::Table(_) => {
+                    let key = key.escape_debug();
                     self.problems.push(format!(
-                        "{place} has a section `[{}]`: settings stand at the top, without sections",
-                        key.escape_debug()
+                        "{place} has a section `[{key}]`: settings stand at the top, without sections"
                     ));
-                    continue;
                 }
                 _ => {
-                    self.problems.push(format!(
-                        "`{}` in {place} must be a text or a whole number",
-                        key.escape_debug()
-                    ));
-                    continue;
+                    let key = key.escape_debug();
+                    self.problems
+                        .push(format!("`{key}` in {place} must be a text or a whole number"));
                 }
-            };
-            self.set(&key, &text, Origin::File(path.to_owned()), &place);
+            }
         }
     }
 
     /// An empty variable is as good as none: that is what `${NAME:-}` in a compose file hands on.
     fn environment(&mut self, variables: impl Iterator<Item = (OsString, OsString)>) {
+        let ours = |name: &OsString| name.as_encoded_bytes().starts_with(PREFIX.as_bytes());
         let mut ours: Vec<_> = variables
-            .filter(|(name, value)| name.as_encoded_bytes().starts_with(PREFIX.as_bytes()) && !value.is_empty())
+            .filter(|(name, value)| ours(name) && !value.is_empty())
             .collect();
-        ours.sort();
+        ours.sort(); // the system's order is no order
         for (name, value) in ours {
-            let shown = name.to_string_lossy().into_owned();
-            if RESERVED.contains(&shown.as_str()) || shown.starts_with(RESERVED_PREFIX) {
+            let name = name.to_string_lossy();
+            if RESERVED.contains(&name.as_ref()) || name.starts_with(RESERVED_PREFIX) {
                 continue;
             }
-            let Some(value) = value.to_str() else {
-                self.problems.push(format!(
-                    "the environment variable {} is not UTF-8",
-                    shown.escape_debug()
-                ));
-                continue;
-            };
-            if is_service_link(&shown, value) {
-                continue;
-            }
-            // Other spellings such as `OVATION_listen` are slips: names of variables are exact.
-            match SETTINGS.iter().find(|setting| setting.environment() == shown) {
-                Some(setting) => self.set(
-                    setting.name,
-                    value,
-                    Origin::Environment,
-                    &format!("the environment variable {shown}"),
-                ),
-                None => {
-                    let hint = hint(&shown[PREFIX.len()..], |setting| setting.environment());
-                    self.problems.push(format!(
-                        "the environment variable {} is not known{hint}",
-                        shown.escape_debug()
-                    ));
-                }
+            match value.to_str() {
+                Some(value) => self.variable(&name, value),
+                None => self
+                    .problems
+                    .push(format!("the environment variable {} is not UTF-8", name.escape_debug())),
             }
         }
+    }
+
+    fn variable(&mut self, name: &str, value: &str) {
+        if is_service_link(name, value) {
+            return;
+        }
+        // Exact: `OVATION_listen` is a slip, and another variable than `OVATION_LISTEN`.
+        let Some(setting) = SETTINGS.iter().find(|setting| setting.environment() == name) else {
+            let hint = hint(&name[PREFIX.len()..], Setting::environment);
+            let name = name.escape_debug();
+            return self
+                .problems
+                .push(format!("the environment variable {name} is not known{hint}"));
+        };
+        self.set(
+            setting.name,
+            value,
+            Origin::Environment,
+            &format!("the environment variable {name}"),
+        );
     }
 
     fn set(&mut self, name: &str, text: &str, origin: Origin, place: &str) {
