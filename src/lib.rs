@@ -5,7 +5,11 @@
 
 pub mod api;
 pub mod auth;
+pub mod cli;
 pub mod config;
 pub mod error;
+pub mod identity;
+pub mod logging;
 pub mod media;
 pub mod net;
+pub mod version;
