@@ -9,3 +9,4 @@ pub mod config;
 pub mod error;
 pub mod media;
 pub mod net;
+pub mod pictures;
