@@ -12,4 +12,5 @@ pub mod identity;
 pub mod logging;
 pub mod media;
 pub mod net;
+pub mod pictures;
 pub mod version;
