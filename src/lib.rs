@@ -4,6 +4,7 @@
 //! `api`.
 
 pub mod api;
+pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
@@ -13,4 +14,5 @@ pub mod logging;
 pub mod media;
 pub mod net;
 pub mod pictures;
+pub mod server;
 pub mod version;

@@ -277,7 +277,8 @@ fn form_decode(text: &[u8]) -> Vec<u8> {
     percent_decode(&spaced).collect()
 }
 
-fn check_text(
+/// Checks a text of so many characters (not bytes), as [`Params::required_text`] does.
+pub fn check_text(
     name: &'static str,
     text: &str,
     chars: &RangeInclusive<usize>,
