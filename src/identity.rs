@@ -79,10 +79,13 @@ impl DataDir {
 }
 
 impl Drop for DataDir {
+    /// Unlocks by name: closing the file alone would leave the lock with a child that has been forked and has not yet
+    /// reached its own program.
     fn drop(&mut self) {
-        // The next holder overwrites the id anyway; an empty file only spares a reader a wrong number.
         if let Some(file) = &self.lock {
+            // The next holder overwrites the id anyway; an empty file only spares a reader a wrong number.
             let _ = file.set_len(0);
+            let _ = file.unlock();
         }
     }
 }

@@ -39,14 +39,9 @@ struct CommandLine {
 #[derive(Debug, Default, Clone, Args)]
 #[command(next_help_heading = "Settings")]
 pub struct Options {
-    /// The TOML file with settings, instead of ./ovation.toml
-    #[arg(
-        long,
-        value_name = "FILE",
-        global = true,
-        env = "OVATION_CONFIG",
-        hide_env_values = true
-    )]
+    /// The TOML file with settings [default: `OVATION_CONFIG`, else ./ovation.toml if there]
+    // Not clap's `env`: that refuses an empty variable, which elsewhere is none.
+    #[arg(long, value_name = "FILE", global = true)]
     config: Option<PathBuf>,
     /// Where HTTP listens [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS:PORT", global = true)]

@@ -17,8 +17,10 @@ use super::{Config, SETTINGS, Setting};
 pub const DEFAULT_FILE: &str = "ovation.toml";
 /// What every variable of ours begins with.
 pub(super) const PREFIX: &str = "OVATION_";
+/// The variable that names the file.
+const FILE_VARIABLE: &str = "OVATION_CONFIG";
 /// Variables with that beginning which are no settings: the file to read, a build's commit, the test harness.
-const RESERVED: [&str; 2] = ["OVATION_CONFIG", "OVATION_COMMIT"];
+const RESERVED: [&str; 2] = [FILE_VARIABLE, "OVATION_COMMIT"];
 const RESERVED_PREFIX: &str = "OVATION_TEST_";
 /// No settings file is longer; a device or a log given by mistake ends here.
 const FILE_MAX_BYTES: u64 = 1 << 20;
@@ -26,7 +28,7 @@ const FILE_MAX_BYTES: u64 = 1 << 20;
 /// What the command line contributes.
 #[derive(Debug, Default, Clone)]
 pub struct Flags {
-    /// The file to read instead of [`DEFAULT_FILE`]; it must exist.
+    /// The file to read instead of the one `OVATION_CONFIG` names, or else [`DEFAULT_FILE`]; it must exist.
     pub file: Option<PathBuf>,
     /// Setting names and texts. The names must be settings.
     pub values: Vec<(&'static str, String)>,
@@ -96,8 +98,13 @@ impl Loaded {
 
 /// Reads all sources of this process.
 pub fn load(flags: &Flags) -> Result<Loaded, ConfigError> {
-    let named = flags.file.clone().filter(|path| !path.as_os_str().is_empty());
-    let path = named.or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)));
+    let named = || {
+        std::env::var_os(FILE_VARIABLE)
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
+    };
+    let default = || Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE));
+    let path = flags.file.clone().or_else(named).or_else(default);
     let file = path.map(|path| read_file(&path).map(|text| (path, text))).transpose();
     let file = file.map_err(|problem| ConfigError {
         problems: vec![problem],
