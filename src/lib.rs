@@ -6,6 +6,7 @@
 pub mod api;
 pub mod auth;
 pub mod config;
+pub mod demo_world;
 pub mod error;
 pub mod media;
 pub mod net;
