@@ -8,6 +8,7 @@ pub mod app;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod demo_world;
 pub mod error;
 pub mod identity;
 pub mod logging;
