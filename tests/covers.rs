@@ -1,5 +1,11 @@
 //! Covers made by the real program in its cage: clips of every kind, and files made to hurt the decoder.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test may fail where it stands, also in its helpers"
+)]
+
 use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

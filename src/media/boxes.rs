@@ -117,10 +117,10 @@ impl<S: Source> Reader<S> {
     }
 
     /// The first box of this kind directly inside `parent`, from `from` on.
-    pub fn find(&mut self, parent: &Span, from: u64, kind: &[u8; 4]) -> Result<Option<Span>, MediaError> {
+    pub fn find(&mut self, parent: &Span, from: u64, kind: [u8; 4]) -> Result<Option<Span>, MediaError> {
         let mut cursor = from;
         while let Some(span) = self.next(parent, &mut cursor)? {
-            if &span.kind == kind {
+            if span.kind == kind {
                 return Ok(Some(span));
             }
         }

@@ -95,7 +95,7 @@ fn confine(memory: u64) -> Result<(), rustix::io::Errno> {
 }
 
 /// Replaces this process; returns only when that failed. The demuxer is fixed, so that a playlist or a script can't be
-/// recognised in the file; it reads neither other protocols nor the external data references of QuickTime. The file is
+/// recognised in the file; it reads neither other protocols nor the external data references of a MOV. The file is
 /// opened again below `/dev/fd` because a pipe can't seek and most phones write the index last.
 fn become_ffmpeg(program: &OsString, width: &OsString, height: &OsString) {
     let scale = format!("scale={}:{}:flags=area,setsar=1", width.display(), height.display());

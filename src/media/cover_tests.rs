@@ -135,7 +135,7 @@ async fn ffmpeg_is_asked_after_our_own_decoder() {
 async fn a_drawing_for_want_of_time_is_not_stored_and_the_video_rests() {
     let world = World::new().await;
     let covers = world.covers("exec sleep 60", |limits| {
-        limits.helper_deadline = Duration::from_millis(50)
+        limits.helper_deadline = Duration::from_millis(50);
     });
     for _ in 0..3 {
         let Cover::Interim(jpeg) = covers.get(world.hash).await.unwrap() else {

@@ -14,7 +14,7 @@ use super::track::{self, Track};
 const MAX_TRACKS: usize = 64;
 /// Brands looked at in `ftyp`.
 const MAX_BRANDS: u64 = 32;
-/// What the brands of playable files begin with: MP4, its fragments, QuickTime, 3GPP and the camera makers' own.
+/// What the brands of playable files begin with: MP4, its fragments, MOV, 3GPP and the camera makers' own.
 const BRANDS: [&[u8]; 14] = [
     b"iso", b"mp4", b"M4V", b"avc", b"qt  ", b"3gp", b"3g2", b"3gs", b"dash", b"msdh", b"MSNV", b"cmf", b"mmp4",
     b"XAVC",
@@ -150,13 +150,13 @@ fn first_fragment<S: Source>(reader: &mut Reader<S>, from: u64, track: u32) -> R
 }
 
 fn has_samples<S: Source>(reader: &mut Reader<S>, traf: &Span, track: u32) -> Result<bool, MediaError> {
-    let Some(header) = reader.find(traf, traf.body, b"tfhd")? else {
+    let Some(header) = reader.find(traf, traf.body, *b"tfhd")? else {
         return Ok(false);
     };
     if reader.u32(&header, 4)? != track {
         return Ok(false);
     }
-    match reader.find(traf, traf.body, b"trun")? {
+    match reader.find(traf, traf.body, *b"trun")? {
         Some(run) => Ok(reader.u32(&run, 4)? > 0),
         None => Ok(false),
     }
@@ -174,7 +174,7 @@ fn movie_duration<S: Source>(
     let (scale, own) = track::times(reader, &header)?;
     let mut units = own;
     if let Some(extends) = extends
-        && let Some(span) = reader.find(&extends, extends.body, b"mehd")?
+        && let Some(span) = reader.find(&extends, extends.body, *b"mehd")?
     {
         units = match reader.field::<1>(&span, 0)? {
             [0] => u64::from(reader.u32(&span, 4)?),

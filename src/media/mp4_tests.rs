@@ -26,9 +26,9 @@ fn reason(bytes: &[u8]) -> &'static str {
 }
 
 /// A box; `size` may lie.
-fn boxed(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
+fn boxed(kind: &[u8], body: &[u8]) -> Vec<u8> {
     let size = u32::try_from(body.len() + 8).unwrap();
-    [&size.to_be_bytes(), &kind[..], body].concat()
+    [&size.to_be_bytes(), kind, body].concat()
 }
 
 fn ftyp() -> Vec<u8> {
@@ -36,7 +36,7 @@ fn ftyp() -> Vec<u8> {
 }
 
 /// Replaces the first occurrence of a box type's payload bytes from `skip` on.
-fn patched(clip: &[u8], kind: &[u8; 4], skip: usize, bytes: &[u8]) -> Vec<u8> {
+fn patched(clip: &[u8], kind: &[u8], skip: usize, bytes: &[u8]) -> Vec<u8> {
     let at = clip.windows(4).position(|window| window == kind).unwrap() + 4 + skip;
     let mut out = clip.to_vec();
     out[at..at + bytes.len()].copy_from_slice(bytes);

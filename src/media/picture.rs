@@ -106,7 +106,7 @@ fn stored_cell((x, width): Cell, (y, height): Cell, rotation: u16) -> (Cell, Cel
     }
 }
 
-/// Coefficients of limited-range Y'CbCr to R'G'B' in 1/65536.
+/// Coefficients of limited-range luma and chroma to red, green and blue, in 1/65536.
 struct Matrix {
     red: i32,
     green_blue: i32,

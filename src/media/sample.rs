@@ -87,14 +87,14 @@ fn decode<S: Source, A: Atom>(reader: &mut Reader<S>, span: &Span) -> Result<A, 
 
 fn child<S: Source, A: Atom>(reader: &mut Reader<S>, parent: &Span) -> Result<Option<A>, MediaError> {
     let kind: [u8; 4] = A::KIND.into();
-    match reader.find(parent, parent.body, &kind)? {
+    match reader.find(parent, parent.body, kind)? {
         Some(span) => decode(reader, &span).map(Some),
         None => Ok(None),
     }
 }
 
 fn configuration<S: Source>(reader: &mut Reader<S>, entry: &Span) -> Result<Avcc, MediaError> {
-    let found = reader.find(entry, entry.body + VISUAL_ENTRY, b"avcC")?;
+    let found = reader.find(entry, entry.body + VISUAL_ENTRY, *b"avcC")?;
     decode(
         reader,
         &found.ok_or(MediaError::NotAVideo("its video format is unusable"))?,

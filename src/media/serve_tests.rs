@@ -73,7 +73,7 @@ impl Served {
     /// One request as written, on a connection of its own.
     async fn raw(&self, method: &str, path: &str, headers: &[&str]) -> Answer {
         let address = self.address;
-        let lines: String = headers.iter().map(|line| format!("{line}\r\n")).collect();
+        let lines = headers.iter().fold(String::new(), |lines, line| lines + line + "\r\n");
         let request = format!("{method} {path} HTTP/1.1\r\nHost: t\r\nConnection: close\r\n{lines}\r\n");
         let received = blocking(move || {
             let mut socket = TcpStream::connect(address)?;

@@ -142,9 +142,9 @@ async fn a_publish_storm_of_one_file_ends_with_the_file_exactly_if_a_row_was_wri
                     let (hash, path) = (kept.hash(), store.video_path(&kept.hash()));
                     assert!(path.exists(), "the file is there while its guard lives");
                     if index < winners {
-                        kept.commit()
+                        kept.commit();
                     } else {
-                        kept.discard().await
+                        kept.discard().await;
                     }
                     hash
                 })

@@ -81,28 +81,28 @@ impl Store {
 
     fn sweep_shelf<E>(
         &self,
-        shelf: &Path,
+        folder: &Path,
         ending: &str,
         is_referenced: &mut impl FnMut(&[String]) -> Result<HashSet<String>, E>,
     ) -> Result<u64, SweepError<E>> {
         let mut removed = 0;
         let mut batch = Vec::new();
-        for entry in fs::read_dir(shelf)? {
+        for entry in fs::read_dir(folder)? {
             batch.extend(hash_of(&entry?, ending));
             if batch.len() == BATCH {
-                removed += self.sweep_batch(shelf, ending, &batch, is_referenced)?;
+                removed += self.sweep_batch(folder, ending, &batch, is_referenced)?;
                 batch.clear();
             }
         }
         if !batch.is_empty() {
-            removed += self.sweep_batch(shelf, ending, &batch, is_referenced)?;
+            removed += self.sweep_batch(folder, ending, &batch, is_referenced)?;
         }
         Ok(removed)
     }
 
     fn sweep_batch<E>(
         &self,
-        shelf: &Path,
+        folder: &Path,
         ending: &str,
         batch: &[String],
         is_referenced: &mut impl FnMut(&[String]) -> Result<HashSet<String>, E>,
@@ -112,7 +112,7 @@ impl Store {
         for name in batch.iter().filter(|name| !referenced.contains(*name)) {
             let state = self.lock();
             if ContentHash::parse(name).is_some_and(|hash| !state.is_claimed(&hash)) {
-                removed += u64::from(remove(&shelf.join(format!("{name}.{ending}")))?);
+                removed += u64::from(remove(&folder.join(format!("{name}.{ending}")))?);
             }
         }
         Ok(removed)

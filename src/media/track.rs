@@ -27,16 +27,16 @@ pub(super) struct Track {
 
 /// Reads a `trak`; `None` when it is not video.
 pub(super) fn read<S: Source>(reader: &mut Reader<S>, trak: &Span) -> Result<Option<Track>, MediaError> {
-    let media = require(reader, trak, b"mdia")?;
-    let handler = require(reader, &media, b"hdlr")?;
+    let media = require(reader, trak, *b"mdia")?;
+    let handler = require(reader, &media, *b"hdlr")?;
     if &reader.field::<4>(&handler, 8)? != b"vide" {
         return Ok(None);
     }
-    let header = require(reader, trak, b"tkhd")?;
-    let times_box = require(reader, &media, b"mdhd")?;
-    let information = require(reader, &media, b"minf")?;
-    let table = require(reader, &information, b"stbl")?;
-    let description = require(reader, &table, b"stsd")?;
+    let header = require(reader, trak, *b"tkhd")?;
+    let times_box = require(reader, &media, *b"mdhd")?;
+    let information = require(reader, &media, *b"minf")?;
+    let table = require(reader, &information, *b"stbl")?;
+    let description = require(reader, &table, *b"stsd")?;
     let entry = sample_entry(reader, &description)?;
     let stored = (half(reader, &entry, 24)?, half(reader, &entry, 26)?);
     if !sane(stored) {
@@ -65,7 +65,7 @@ pub(super) fn read<S: Source>(reader: &mut Reader<S>, trak: &Span) -> Result<Opt
     }))
 }
 
-fn require<S: Source>(reader: &mut Reader<S>, parent: &Span, kind: &[u8; 4]) -> Result<Span, MediaError> {
+fn require<S: Source>(reader: &mut Reader<S>, parent: &Span, kind: [u8; 4]) -> Result<Span, MediaError> {
     reader
         .find(parent, parent.body, kind)?
         .ok_or(MediaError::NotAVideo("a part of its index is missing"))
