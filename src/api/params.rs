@@ -85,8 +85,8 @@ pub struct Params {
 }
 
 impl Params {
-    /// The query string and the token headers only. For an upload, whose body is read by its own handler; it adds the
-    /// text parts with `add`.
+    /// The query string and the token headers only. For an upload, whose handler reads the body and adds the text parts
+    /// with `add`, and for a `WebSocket`, whose frames are no body.
     pub fn from_query(request: &HttpRequest) -> Result<Self, ApiError> {
         let mut params = Self {
             pairs: Vec::new(),
