@@ -81,7 +81,14 @@ impl Server {
         sweep(&app)?;
         let (addr, handle, thread) = listen(&app)?;
         tracing::info!(listen = %addr, store = options.database.kind(), "ovation serves on http://{addr}");
-        Ok(Self { addr, app, handle, thread: Some(thread), claim, _data_dir: data_dir })
+        Ok(Self {
+            addr,
+            app,
+            handle,
+            thread: Some(thread),
+            claim,
+            _data_dir: data_dir,
+        })
     }
 
     /// Where it listens.
@@ -122,7 +129,9 @@ impl Server {
     }
 
     fn shut_down(&mut self) -> anyhow::Result<()> {
-        let Some(thread) = self.thread.take() else { return Ok(()) };
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
         tracing::info!("ovation stops");
         self.app.draining.store(true, Ordering::Relaxed);
         // The command is sent when the future is made; the thread's end is what there is to wait for.
@@ -149,10 +158,16 @@ impl Drop for Server {
 fn handles(config: Config, data_dir: &Path, store: Store, draining: Arc<AtomicBool>) -> anyhow::Result<Handles> {
     let key = TokenKey::load_or_create(&data_dir.join(KEY_FILE))?;
     let threads = NonZeroUsize::new(config.hash_threads).unwrap_or(NonZeroUsize::MIN);
-    let limits = MediaLimits { upload_bytes: config.upload_max_bytes, ..MediaLimits::default() };
+    let limits = MediaLimits {
+        upload_bytes: config.upload_max_bytes,
+        ..MediaLimits::default()
+    };
     Ok(Handles {
         tokens: Tokens::new(key, store.store_id(), config.token_lifetime),
-        passwords: PasswordHasher::start(PoolSettings { threads, ..PoolSettings::default() })?,
+        passwords: PasswordHasher::start(PoolSettings {
+            threads,
+            ..PoolSettings::default()
+        })?,
         media: Media::open(data_dir, limits).context("the media folder can't be opened")?,
         list_streams: Arc::new(Semaphore::new(config.list_streams)),
         store,
@@ -166,7 +181,10 @@ fn sweep(app: &App) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let swept = app.media.store().sweep(|hashes| {
         let hashes = hashes.to_vec();
-        runtime.block_on(app.store.read(move |connection| videos::referenced_media(connection, &hashes)))
+        runtime.block_on(
+            app.store
+                .read(move |connection| videos::referenced_media(connection, &hashes)),
+        )
     })?;
     tracing::debug!(?swept, "orphans swept");
     Ok(())

@@ -34,7 +34,11 @@ pub struct Nothing {}
 
 /// The answer of a request that went well.
 pub fn success(payload: impl Serialize) -> HttpResponse {
-    HttpResponse::Ok().json(Success { status_code: 0, status_msg: "", payload })
+    HttpResponse::Ok().json(Success {
+        status_code: 0,
+        status_msg: "",
+        payload,
+    })
 }
 
 /// The envelope of a failure, for the few that are not an [`ApiError`]'s own answer.
@@ -47,7 +51,10 @@ pub struct Failure {
 impl Failure {
     /// The envelope that goes with an error.
     pub fn of(error: &ApiError) -> Self {
-        Self { status_code: error.code(), status_msg: error.to_string() }
+        Self {
+            status_code: error.code(),
+            status_msg: error.to_string(),
+        }
     }
 }
 
@@ -70,9 +77,7 @@ pub struct User {
 impl User {
     /// A user as somebody sees it who follows `followed`.
     pub fn new(row: UserRow, followed: &HashSet<UserId>, base: &Base) -> Self {
-        let picture = |path: String, default: &'static str| {
-            base.join(if path.is_empty() { default } else { &path })
-        };
+        let picture = |path: String, default: &'static str| base.join(if path.is_empty() { default } else { &path });
         Self {
             id: row.id.0,
             is_follow: followed.contains(&row.id),
@@ -81,7 +86,11 @@ impl User {
             name: row.name,
             follow_count: row.follow_count,
             follower_count: row.follower_count,
-            signature: if row.signature.is_empty() { pictures::DEFAULT_SIGNATURE.to_owned() } else { row.signature },
+            signature: if row.signature.is_empty() {
+                pictures::DEFAULT_SIGNATURE.to_owned()
+            } else {
+                row.signature
+            },
             total_favorited: row.total_favorited,
             work_count: row.work_count,
             favorite_count: row.favorite_count,
@@ -139,7 +148,12 @@ pub struct Comment {
 impl Comment {
     /// A comment, dated in the zone of the server's users.
     pub fn new(row: CommentRow, user: User, zone: UtcOffset) -> Self {
-        Self { id: row.id.0, user, content: row.content, create_date: month_and_day(row.created_at, zone) }
+        Self {
+            id: row.id.0,
+            user,
+            content: row.content,
+            create_date: month_and_day(row.created_at, zone),
+        }
     }
 }
 
@@ -190,7 +204,11 @@ impl Friend {
     /// A friend of `viewer`.
     pub fn new(user: User, last: Option<LastMessage>, viewer: UserId) -> Self {
         let msg_type = i64::from(last.as_ref().is_some_and(|last| last.from == viewer));
-        Self { user, message: last.map(|last| last.content).unwrap_or_default(), msg_type }
+        Self {
+            user,
+            message: last.map(|last| last.content).unwrap_or_default(),
+            msg_type,
+        }
     }
 }
 

@@ -19,7 +19,11 @@ impl Base {
         if let Some(base) = &config.public_url {
             return Self(base.clone());
         }
-        let host = request.headers().get(HOST).and_then(|value| value.to_str().ok()).filter(|host| is_authority(host));
+        let host = request
+            .headers()
+            .get(HOST)
+            .and_then(|value| value.to_str().ok())
+            .filter(|host| is_authority(host));
         match host {
             Some(host) => Self(format!("http://{host}")),
             None => Self(format!("http://{}", request.app_config().local_addr())),
@@ -40,7 +44,9 @@ impl Base {
 fn is_authority(host: &str) -> bool {
     !host.is_empty()
         && host.len() <= MAX_HOST_LEN
-        && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
+        && host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_' | b':' | b'[' | b']'))
 }
 
 #[cfg(test)]
@@ -57,7 +63,9 @@ mod tests {
 
     #[test]
     fn the_configured_base_wins_and_keeps_its_path() {
-        let request = TestRequest::default().insert_header((HOST, "10.0.0.2:8080")).to_http_request();
+        let request = TestRequest::default()
+            .insert_header((HOST, "10.0.0.2:8080"))
+            .to_http_request();
         let base = Base::of(&request, &config(Some("https://example.org/site")));
         assert_eq!(base.join("/media/a.mp4"), "https://example.org/site/media/a.mp4");
     }

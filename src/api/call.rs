@@ -75,15 +75,26 @@ impl Access {
 impl Call {
     /// Puts a call together for a handler that reads the body itself.
     pub fn new(request: &HttpRequest, params: Params) -> Result<Self, ApiError> {
-        let app = request.app_data::<Data<App>>().ok_or(ApiError::Internal)?.get_ref().clone();
+        let app = request
+            .app_data::<Data<App>>()
+            .ok_or(ApiError::Internal)?
+            .get_ref()
+            .clone();
         let base = Base::of(request, &app.config);
         let peer = request.peer_addr().map(|address| address.ip());
-        Ok(Self { app, params, base, peer })
+        Ok(Self {
+            app,
+            params,
+            base,
+            peer,
+        })
     }
 
     /// The claims of the presented token; a bad token is an error, none is `None`.
     pub fn claims(&self) -> Result<Option<Claims>, ApiError> {
-        let Some(token) = self.params.token()? else { return Ok(None) };
+        let Some(token) = self.params.token()? else {
+            return Ok(None);
+        };
         Ok(Some(self.app.tokens.check(token, now_ms() / 1000)?))
     }
 
@@ -114,10 +125,13 @@ impl Call {
         T: Send + 'static,
         F: FnOnce(&mut DbConnection, Option<UserId>) -> Result<T, StoreError> + Send + 'static,
     {
-        let read = self.app.store.read(move |connection| match access.confirm(connection)? {
-            Ok(viewer) => query(connection, viewer).map(Ok),
-            Err(refused) => Ok(Err(refused)),
-        });
+        let read = self
+            .app
+            .store
+            .read(move |connection| match access.confirm(connection)? {
+                Ok(viewer) => query(connection, viewer).map(Ok),
+                Err(refused) => Ok(Err(refused)),
+            });
         read.await?
     }
 
@@ -128,11 +142,14 @@ impl Call {
         F: Fn(&mut DbConnection, UserId) -> Result<T, StoreError> + Send + 'static,
     {
         let access = self.user()?;
-        let write = self.app.store.write(move |connection| match access.confirm(connection)? {
-            Ok(Some(user)) => change(connection, user).map(Ok),
-            Ok(None) => Ok(Err(ApiError::InvalidToken)),
-            Err(refused) => Ok(Err(refused)),
-        });
+        let write = self
+            .app
+            .store
+            .write(move |connection| match access.confirm(connection)? {
+                Ok(Some(user)) => change(connection, user).map(Ok),
+                Ok(None) => Ok(Err(ApiError::InvalidToken)),
+                Err(refused) => Ok(Err(refused)),
+            });
         write.await?
     }
 }

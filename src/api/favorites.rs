@@ -15,7 +15,10 @@ pub async fn set_favorite(call: Call) -> Result<HttpResponse, ApiError> {
     let video = VideoId(call.params.required_id("video_id")?);
     let on = call.params.action("action_type")? == Action::Do;
     let now = now_ms();
-    match call.change(move |connection, user| favorites::set(connection, user, video, on, now)).await? {
+    match call
+        .change(move |connection, user| favorites::set(connection, user, video, on, now))
+        .await?
+    {
         Change::Unknown => Err(ApiError::NotFound("this video")),
         Change::Made | Change::Nothing => Ok(success(Nothing {})),
     }

@@ -32,7 +32,10 @@ pub async fn feed(call: Call) -> Result<HttpResponse, ApiError> {
         let rows = videos::feed(connection, before, FEED_PAGE)?;
         // On an empty page "now" lets the client start again at the top.
         let next_time = rows.last().map_or(now, |(video, _)| video.publish_time);
-        Ok(Feed { video_list: show(connection, viewer, rows, &base)?, next_time })
+        Ok(Feed {
+            video_list: show(connection, viewer, rows, &base)?,
+            next_time,
+        })
     });
     Ok(success(page.await?))
 }
@@ -41,11 +44,17 @@ pub async fn feed(call: Call) -> Result<HttpResponse, ApiError> {
 pub async fn publish_list(call: Call) -> Result<HttpResponse, ApiError> {
     let (author, access) = call.subject()?;
     let base = call.base.clone();
-    list::answer(&call, "video_list", access, i64::MAX, move |connection, viewer, before| {
-        let rows = videos::by_author(connection, author, before, list::PAGE)?;
-        let next = rows.last().map(|(video, _)| video.publish_time);
-        Ok(Page::new(show(connection, viewer, rows, &base)?, next))
-    })
+    list::answer(
+        &call,
+        "video_list",
+        access,
+        i64::MAX,
+        move |connection, viewer, before| {
+            let rows = videos::by_author(connection, author, before, list::PAGE)?;
+            let next = rows.last().map(|(video, _)| video.publish_time);
+            Ok(Page::new(show(connection, viewer, rows, &base)?, next))
+        },
+    )
     .await
 }
 

@@ -36,7 +36,10 @@ impl<T, C> Page<T, C> {
     /// A page read with the limit [`PAGE`]; `last` is the cursor of its last row. A page that is not full is the last.
     pub fn new(items: Vec<T>, last: Option<C>) -> Self {
         let full = i64::try_from(items.len()).is_ok_and(|length| length >= PAGE);
-        Self { items, next: if full { last } else { None } }
+        Self {
+            items,
+            next: if full { last } else { None },
+        }
     }
 
     /// A page whose follower is known by other means than its length.
@@ -76,7 +79,10 @@ where
     let (sender, receiver) = mpsc::channel(1);
     actix_web::rt::spawn(produce(call.app.clone(), place, sender, body, next, viewer, page));
     let pages = stream::unfold(receiver, |mut receiver| async move {
-        receiver.recv().await.map(|chunk: Result<Bytes, ApiError>| (chunk, receiver))
+        receiver
+            .recv()
+            .await
+            .map(|chunk: Result<Bytes, ApiError>| (chunk, receiver))
     });
     Ok(HttpResponse::Ok().content_type(ContentType::json()).streaming(pages))
 }

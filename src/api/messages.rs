@@ -20,14 +20,26 @@ pub async fn send_message(call: Call) -> Result<HttpResponse, ApiError> {
     if call.params.action("action_type")? != Action::Do {
         return Err(ApiError::invalid("action_type must be 1"));
     }
-    let content = call.params.required_text("content", MESSAGE_CHARS, Controls::Lines)?.to_owned();
+    let content = call
+        .params
+        .required_text("content", MESSAGE_CHARS, Controls::Lines)?
+        .to_owned();
     if to.0 == claims.user_id {
         return Err(ApiError::invalid("one can't send messages to oneself"));
     }
     let id: MessageId = call.app.store.next_id().await?;
     let sent = call.change(move |connection, from| {
         // The clock is read inside, where the conversation's order is decided, not when the request came in.
-        messages::send(connection, &NewMessage { id, from, to, content: content.clone() }, now_ms())
+        messages::send(
+            connection,
+            &NewMessage {
+                id,
+                from,
+                to,
+                content: content.clone(),
+            },
+            now_ms(),
+        )
     });
     match sent.await? {
         Some(_) => Ok(success(Nothing {})),
@@ -44,14 +56,23 @@ pub async fn chat(call: Call) -> Result<HttpResponse, ApiError> {
     let peer = UserId(call.params.required_id("to_user_id")?);
     let start = call.params.pre_msg_time();
     let only_from = (start > 0).then_some(peer);
-    list::answer(&call, "message_list", access, start, move |connection, viewer, after| {
-        // `Access::User` never comes without its viewer; a conversation with oneself is empty.
-        let Some(viewer) = viewer.filter(|viewer| *viewer != peer) else {
-            return Ok(Page::with_next(Vec::new(), None));
-        };
-        let rows = messages::page(connection, (viewer, peer), only_from, after, list::PAGE)?;
-        let last = rows.last().map(|message| message.create_time);
-        Ok(Page::new(rows.into_iter().map(|row| Message::new(row, (viewer, peer))).collect(), last))
-    })
+    list::answer(
+        &call,
+        "message_list",
+        access,
+        start,
+        move |connection, viewer, after| {
+            // `Access::User` never comes without its viewer; a conversation with oneself is empty.
+            let Some(viewer) = viewer.filter(|viewer| *viewer != peer) else {
+                return Ok(Page::with_next(Vec::new(), None));
+            };
+            let rows = messages::page(connection, (viewer, peer), only_from, after, list::PAGE)?;
+            let last = rows.last().map(|message| message.create_time);
+            Ok(Page::new(
+                rows.into_iter().map(|row| Message::new(row, (viewer, peer))).collect(),
+                last,
+            ))
+        },
+    )
     .await
 }

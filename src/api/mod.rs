@@ -33,14 +33,34 @@ pub fn routes(config: &mut web::ServiceConfig) {
     endpoint(config, "/douyin/user", web::get().to(users::user));
     endpoint(config, "/douyin/publish/action", web::post().to(publish::publish));
     endpoint(config, "/douyin/publish/list", web::get().to(feed::publish_list));
-    endpoint(config, "/douyin/favorite/action", web::post().to(favorites::set_favorite));
+    endpoint(
+        config,
+        "/douyin/favorite/action",
+        web::post().to(favorites::set_favorite),
+    );
     endpoint(config, "/douyin/favorite/list", web::get().to(favorites::favorite_list));
-    endpoint(config, "/douyin/comment/action", web::post().to(comments::comment_action));
+    endpoint(
+        config,
+        "/douyin/comment/action",
+        web::post().to(comments::comment_action),
+    );
     endpoint(config, "/douyin/comment/list", web::get().to(comments::comment_list));
     endpoint(config, "/douyin/relation/action", web::post().to(relations::set_follow));
-    endpoint(config, "/douyin/relation/follow/list", web::get().to(relations::follow_list));
-    endpoint(config, "/douyin/relation/follower/list", web::get().to(relations::follower_list));
-    endpoint(config, "/douyin/relation/friend/list", web::get().to(relations::friend_list));
+    endpoint(
+        config,
+        "/douyin/relation/follow/list",
+        web::get().to(relations::follow_list),
+    );
+    endpoint(
+        config,
+        "/douyin/relation/follower/list",
+        web::get().to(relations::follower_list),
+    );
+    endpoint(
+        config,
+        "/douyin/relation/friend/list",
+        web::get().to(relations::friend_list),
+    );
     endpoint(config, "/douyin/message/action", web::post().to(messages::send_message));
     endpoint(config, "/douyin/message/chat", web::get().to(messages::chat));
 
@@ -55,7 +75,11 @@ pub fn routes(config: &mut web::ServiceConfig) {
 /// Both spellings of a path, each answered by itself: clients of the camp do not follow a redirect (contract 2.1).
 fn endpoint(config: &mut web::ServiceConfig, path: &str, route: Route) {
     let both = vec![path.to_owned(), format!("{path}/")];
-    config.service(web::resource(both).route(route).default_service(web::route().to(wrong_method)));
+    config.service(
+        web::resource(both)
+            .route(route)
+            .default_service(web::route().to(wrong_method)),
+    );
 }
 
 async fn no_such_path() -> HttpResponse {

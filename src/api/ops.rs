@@ -43,5 +43,8 @@ struct Version {
 
 /// `GET /version`.
 pub async fn version() -> HttpResponse {
-    HttpResponse::Ok().json(Version { name: env!("CARGO_PKG_NAME"), version: env!("CARGO_PKG_VERSION") })
+    HttpResponse::Ok().json(Version {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+    })
 }

@@ -31,7 +31,11 @@ pub async fn publish(request: HttpRequest, payload: Payload) -> Result<HttpRespo
     let mut call = Call::new(&request, Params::from_query(&request)?)?;
     let limit = call.app.config.upload_max_bytes;
     // Refused before the body, where the head says enough.
-    let sender = if call.params.token()?.is_some() { Some(confirm(&call).await?) } else { None };
+    let sender = if call.params.token()?.is_some() {
+        Some(confirm(&call).await?)
+    } else {
+        None
+    };
     if declared_length(request.headers()).is_some_and(|length| length > limit + FORM_BYTES) {
         return Err(TOO_LARGE);
     }
@@ -43,7 +47,10 @@ pub async fn publish(request: HttpRequest, payload: Payload) -> Result<HttpRespo
         Some(user) => user,
         None => confirm(&call).await?,
     };
-    let title = call.params.optional_text("title", TITLE_CHARS, Controls::None)?.to_owned();
+    let title = call
+        .params
+        .optional_text("title", TITLE_CHARS, Controls::None)?
+        .to_owned();
     let mut file = file.ok_or(ApiError::Invalid("data is missing: the file of the video".into()))?;
     file.promote(user.0)?;
     store(&call, user, title, file).await?;
@@ -55,7 +62,9 @@ const TOO_LARGE: ApiError = ApiError::TooLarge("the file is larger than this ser
 /// The user of the token that is among the parameters.
 async fn confirm(call: &Call) -> Result<UserId, ApiError> {
     let claims = call.claims()?.ok_or(ApiError::InvalidToken)?;
-    call.read(Access::User(claims), |_, viewer| Ok(viewer)).await?.ok_or(ApiError::InvalidToken)
+    call.read(Access::User(claims), |_, viewer| Ok(viewer))
+        .await?
+        .ok_or(ApiError::InvalidToken)
 }
 
 /// Takes the parts as they come. Texts become parameters; the first file part called `data` becomes the spool. A token
@@ -64,7 +73,6 @@ async fn receive(
     call: &mut Call,
     mut parts: Multipart,
     mut sender: Option<UserId>,
-
 ) -> Result<(Option<Received>, Option<UserId>), ApiError> {
     let mut file = None;
     let mut count = 0;
@@ -102,12 +110,16 @@ async fn text(part: &mut Field) -> Result<Vec<u8>, ApiError> {
 
 /// A file nobody asked for. It can't be longer than the body may be.
 async fn skip(part: &mut Field) -> Result<(), ApiError> {
-    while part.try_next().await.map_err(|error| multipart_error(&error))?.is_some() {}
+    while part
+        .try_next()
+        .await
+        .map_err(|error| multipart_error(&error))?
+        .is_some()
+    {}
     Ok(())
 }
 
-async fn spool(
-    call: &Call, part: &mut Field, sender: Option<UserId>) -> Result<Received, ApiError> {
+async fn spool(call: &Call, part: &mut Field, sender: Option<UserId>) -> Result<Received, ApiError> {
     let sender = match sender {
         Some(user) => Sender::User(user.0),
         None => Sender::Address(call.peer.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED))),
@@ -132,8 +144,17 @@ async fn store(call: &Call, user: UserId, title: String, file: Received) -> Resu
             return Err(error.into());
         }
     };
-    let video = NewVideo { id, author_id: user, title, media_hash: hash.to_string() };
-    match app.store.write(move |connection| videos::publish(connection, &video, now_ms())).await {
+    let video = NewVideo {
+        id,
+        author_id: user,
+        title,
+        media_hash: hash.to_string(),
+    };
+    match app
+        .store
+        .write(move |connection| videos::publish(connection, &video, now_ms()))
+        .await
+    {
         Ok(_) => {
             kept.commit();
             Ok(())

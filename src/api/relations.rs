@@ -23,7 +23,10 @@ pub async fn set_follow(call: Call) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::invalid("one can't follow oneself"));
     }
     let now = now_ms();
-    match call.change(move |connection, user| follows::set(connection, user, other, on, now)).await? {
+    match call
+        .change(move |connection, user| follows::set(connection, user, other, on, now))
+        .await?
+    {
         Change::Unknown => Err(ApiError::NotFound("this user")),
         Change::Made | Change::Nothing => Ok(success(Nothing {})),
     }
@@ -50,7 +53,12 @@ async fn user_list(call: Call, page: UserPage) -> Result<HttpResponse, ApiError>
         let last = rows.last().map(|(time, user)| (*time, user.id));
         let users: Vec<_> = rows.iter().map(|(_, user)| user.id).collect();
         let followed = followed(connection, viewer, &users)?;
-        Ok(Page::new(rows.into_iter().map(|(_, row)| User::new(row, &followed, &base)).collect(), last))
+        Ok(Page::new(
+            rows.into_iter()
+                .map(|(_, row)| User::new(row, &followed, &base))
+                .collect(),
+            last,
+        ))
     })
     .await
 }
@@ -74,21 +82,31 @@ type FriendCursor = Option<(Arc<[UserId]>, usize)>;
 pub async fn friend_list(call: Call) -> Result<HttpResponse, ApiError> {
     let access = call.user()?;
     let base = call.base.clone();
-    list::answer(&call, "user_list", access, None, move |connection, viewer, cursor: FriendCursor| {
-        // `Access::User` never comes without its viewer.
-        let Some(viewer) = viewer else { return Ok(Page::with_next(Vec::new(), None)) };
-        let (order, sent) = match cursor {
-            Some(cursor) => cursor,
-            None => (follows::friends(connection, viewer)?.into(), 0),
-        };
-        let upto = order.len().min(sent + usize::try_from(list::PAGE).unwrap_or(usize::MAX));
-        let page = &order[sent..upto];
-        let rows = follows::friend_rows(connection, viewer, page)?;
-        let followed = followed(connection, Some(viewer), page)?;
-        let show = |(row, last)| Friend::new(User::new(row, &followed, &base), last, viewer);
-        let items = rows.into_iter().map(show).collect();
-        let next = (upto < order.len()).then(|| Some((Arc::clone(&order), upto)));
-        Ok(Page::with_next(items, next))
-    })
+    list::answer(
+        &call,
+        "user_list",
+        access,
+        None,
+        move |connection, viewer, cursor: FriendCursor| {
+            // `Access::User` never comes without its viewer.
+            let Some(viewer) = viewer else {
+                return Ok(Page::with_next(Vec::new(), None));
+            };
+            let (order, sent) = match cursor {
+                Some(cursor) => cursor,
+                None => (follows::friends(connection, viewer)?.into(), 0),
+            };
+            let upto = order
+                .len()
+                .min(sent + usize::try_from(list::PAGE).unwrap_or(usize::MAX));
+            let page = &order[sent..upto];
+            let rows = follows::friend_rows(connection, viewer, page)?;
+            let followed = followed(connection, Some(viewer), page)?;
+            let show = |(row, last)| Friend::new(User::new(row, &followed, &base), last, viewer);
+            let items = rows.into_iter().map(show).collect();
+            let next = (upto < order.len()).then(|| Some((Arc::clone(&order), upto)));
+            Ok(Page::with_next(items, next))
+        },
+    )
     .await
 }

@@ -81,13 +81,27 @@ async fn try_register(call: &Call) -> Result<LoggedIn, ApiError> {
     let app = &call.app;
     // Asked before the costly hash; who wins a race is decided by the unique key alone.
     let wanted = name.clone();
-    if app.store.read(move |connection| users::credentials(connection, &wanted)).await?.is_some() {
+    if app
+        .store
+        .read(move |connection| users::credentials(connection, &wanted))
+        .await?
+        .is_some()
+    {
         return Err(ApiError::NameTaken);
     }
     let password_hash = app.passwords.hash(password).await?;
     let id: UserId = app.store.next_id().await?;
-    let user = NewUser { id, name, password_hash, created_at: now_ms() };
-    match app.store.write(move |connection| users::insert(connection, &user)).await {
+    let user = NewUser {
+        id,
+        name,
+        password_hash,
+        created_at: now_ms(),
+    };
+    match app
+        .store
+        .write(move |connection| users::insert(connection, &user))
+        .await
+    {
         Ok(()) => Ok(issue(app, id, FIRST_TOKEN_VERSION)),
         Err(StoreError::Duplicate) => Err(ApiError::NameTaken),
         Err(error) => Err(error.into()),
@@ -97,7 +111,10 @@ async fn try_register(call: &Call) -> Result<LoggedIn, ApiError> {
 async fn try_login(call: &Call) -> Result<LoggedIn, ApiError> {
     let (name, password) = name_and_password(&call.params)?;
     let app = &call.app;
-    let known = app.store.read(move |connection| users::credentials(connection, &name)).await?;
+    let known = app
+        .store
+        .read(move |connection| users::credentials(connection, &name))
+        .await?;
     let hash = known.as_ref().map(|known| known.password_hash.clone());
     // An unknown user costs the same hash, so that the time tells nothing.
     let verdict = app.passwords.verify(password.clone(), hash).await?;
@@ -107,7 +124,9 @@ async fn try_login(call: &Call) -> Result<LoggedIn, ApiError> {
     if rehash_needed {
         let new = app.passwords.hash(password).await?;
         let (id, old) = (known.id, known.password_hash);
-        app.store.write(move |connection| users::rehash(connection, id, &old, &new)).await?;
+        app.store
+            .write(move |connection| users::rehash(connection, id, &old, &new))
+            .await?;
     }
     Ok(issue(app, known.id, known.token_version))
 }
@@ -115,7 +134,10 @@ async fn try_login(call: &Call) -> Result<LoggedIn, ApiError> {
 fn issue(app: &App, user: UserId, version: i64) -> LoggedIn {
     // A version beyond 32 bits would take four billion password changes; such a token is simply void.
     let version = u32::try_from(version).unwrap_or(0);
-    LoggedIn { user_id: user.0, token: app.tokens.issue(user.0, version, now_ms() / 1000) }
+    LoggedIn {
+        user_id: user.0,
+        token: app.tokens.issue(user.0, version, now_ms() / 1000),
+    }
 }
 
 /// `GET /douyin/user/`: a profile; without `user_id` the token's owner's, which the official test asks for.
@@ -123,7 +145,9 @@ pub async fn user(call: Call) -> Result<HttpResponse, ApiError> {
     let (user, access) = call.subject()?;
     let base = call.base.clone();
     let found = call.read(access, move |connection, viewer| {
-        let Some(row) = users::find(connection, user)? else { return Ok(None) };
+        let Some(row) = users::find(connection, user)? else {
+            return Ok(None);
+        };
         let followed = match viewer {
             Some(viewer) => ovation_schema::follows::among(connection, viewer, &[user])?,
             None => Flags::default().followed,

@@ -10,11 +10,11 @@ use super::{MigrateAction, Secret, SeedArgs, ServeArgs, UserAction, print_line};
 use crate::auth::{PasswordHasher, PoolSettings};
 use crate::config::Config;
 use crate::identity::DataDir;
-use crate::server::{Server, store_options};
 use crate::media;
+use crate::server::{Server, store_options};
 
 /// Runs the server until a signal ends it.
-pub fn serve(config: Config, args: &ServeArgs) -> anyhow::Result<()> {
+pub fn serve(config: Config, _args: &ServeArgs) -> anyhow::Result<()> {
     let server = Server::start(config)?;
     server.run_until_signal()
 }
@@ -56,7 +56,7 @@ pub fn migrate(config: &Config, action: MigrateAction) -> anyhow::Result<()> {
 }
 
 /// Fills the store.
-pub fn seed(config: &Config, args: &SeedArgs) -> anyhow::Result<()> {
+pub fn seed(_config: &Config, _args: &SeedArgs) -> anyhow::Result<()> {
     bail!("not yet")
 }
 
@@ -64,7 +64,9 @@ pub fn seed(config: &Config, args: &SeedArgs) -> anyhow::Result<()> {
 /// against the row at every request.
 pub fn user(config: &Config, action: &UserAction, password: &Secret) -> anyhow::Result<()> {
     let data_dir = match action {
-        UserAction::Create { .. } => DataDir::open_shared(&config.data_dir).or_else(|_| DataDir::open(&config.data_dir))?,
+        UserAction::Create { .. } => {
+            DataDir::open_shared(&config.data_dir).or_else(|_| DataDir::open(&config.data_dir))?
+        }
         UserAction::Passwd { .. } => DataDir::open_shared(&config.data_dir)?,
     };
     let store = Store::open(&store_options(config, data_dir.path()))?;
@@ -86,7 +88,12 @@ pub fn user(config: &Config, action: &UserAction, password: &Secret) -> anyhow::
 async fn create_user(store: &Store, name: &str, password_hash: String) -> anyhow::Result<String> {
     crate::api::check_name(name)?;
     let id: UserId = store.next_id().await?;
-    let user = NewUser { id, name: name.to_owned(), password_hash, created_at: now_ms() };
+    let user = NewUser {
+        id,
+        name: name.to_owned(),
+        password_hash,
+        created_at: now_ms(),
+    };
     match store.write(move |connection| users::insert(connection, &user)).await {
         Ok(()) => Ok(format!("user {name} has the id {id}")),
         Err(StoreError::Duplicate) => bail!("there is a user {name} already"),
@@ -96,8 +103,13 @@ async fn create_user(store: &Store, name: &str, password_hash: String) -> anyhow
 
 async fn set_password(store: &Store, name: &str, password_hash: String) -> anyhow::Result<String> {
     let wanted = name.to_owned();
-    if store.write(move |connection| users::set_password(connection, &wanted, &password_hash)).await? {
-        Ok(format!("the password of {name} is changed and every login of it has ended"))
+    if store
+        .write(move |connection| users::set_password(connection, &wanted, &password_hash))
+        .await?
+    {
+        Ok(format!(
+            "the password of {name} is changed and every login of it has ended"
+        ))
     } else {
         bail!("there is no user {name}")
     }

@@ -25,7 +25,7 @@ mod request_log;
 mod sweeper;
 mod track;
 
-pub use body::{BodyDeadline, BodyLimits, body_error};
+pub use body::{BodyDeadline, BodyLimits, body_error, declared_length};
 pub use connection::{ConnectionLimits, on_connect};
 pub use panic_guard::{guard_panics, install_panic_hook};
 pub use request_log::{RequestId, log_requests};
