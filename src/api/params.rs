@@ -27,7 +27,7 @@ pub use read::{is_file, multipart_error};
 pub const MAX_PARAMETERS: usize = 256;
 /// The longest name of a parameter, in bytes, as sent and as decoded.
 pub const MAX_NAME_LEN: usize = 256;
-/// The longest token, in bytes. Ours have about 250.
+/// The longest token, in bytes. Ours have about 200.
 pub const MAX_TOKEN_LEN: usize = 4096;
 
 /// A parameter's value. What is broken is refused when it is asked for: junk that nobody reads harms nobody.
