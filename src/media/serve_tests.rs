@@ -215,6 +215,8 @@ async fn nothing_but_stored_files_is_there() {
         assert_ne!(body["status_code"], 0, "{path}");
         assert!(!body["status_msg"].as_str().unwrap().contains('/'), "{path}");
         assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let head = served.raw("HEAD", &path, &[]).await;
+        assert_eq!((head.status, head.body.len()), (404, 0), "{path}");
     }
     for method in ["POST", "DELETE", "PUT"] {
         assert_eq!(served.video(method, &[]).await.status, 405, "{method}");
