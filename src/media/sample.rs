@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn colours_are_those_of_the_box() {
         let read = |colr: &[u8]| {
-            let bytes = [&[0; VISUAL_ENTRY as usize], colr].concat();
+            let bytes = [&[0; 78], colr].concat();
             let mut reader = Reader::new(bytes.as_slice()).unwrap();
             let entry = reader.whole();
             colours(&mut reader, &entry).unwrap_or_default()
