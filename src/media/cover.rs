@@ -135,8 +135,8 @@ impl Covers {
         let _job = self.join(hash, Some(info));
     }
 
-    /// The cover of a stored video: the file if there is one, else what a job (running or new) makes within the deadline,
-    /// else a drawing for this once. `NotFound` when there is no such video.
+    /// The cover of a stored video: the file if there is one, else what a job (running or new) makes within the
+    /// deadline, else a drawing for this once. `NotFound` when there is no such video.
     pub async fn get(&self, hash: ContentHash) -> Result<Cover, MediaError> {
         if let Some(path) = self.stored(hash).await? {
             return Ok(Cover::Stored(path));

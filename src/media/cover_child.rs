@@ -1,9 +1,9 @@
 //! The process that touches what strangers encoded: the hidden command `ovation cover-child`.
 //!
-//! Owns its own cage: before it reads a byte it limits its memory, processor time, files and core dumps, for good. Takes
-//! the video as standard input (an open file, no path) and answers a JPEG on standard output. Without arguments it
-//! decodes H.264 itself; with `ffmpeg <program> <width> <height>` it becomes that program, inside the same cage. Never
-//! logs: its parent reads the exit code.
+//! Owns its own cage: before it reads a byte it limits its memory, processor time, files and core dumps, for good.
+//! Takes the video as standard input (an open file, no path) and answers a JPEG on standard output. Without arguments
+//! it decodes H.264 itself; with `ffmpeg <program> <width> <height>` it becomes that program, inside the same cage.
+//! Never logs: its parent reads the exit code.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -94,9 +94,9 @@ fn confine(memory: u64) -> Result<(), rustix::io::Errno> {
     Ok(())
 }
 
-/// ffmpeg's words up to the filter. The demuxer is fixed, so that a playlist or a script can't be recognised in the file;
-/// it reads neither other protocols nor the external data references of a MOV. The file is opened again below `/dev/fd`
-/// because a pipe can't seek and most phones write the index last.
+/// ffmpeg's words up to the filter. The demuxer is fixed, so that a playlist or a script can't be recognised in the
+/// file; it reads neither other protocols nor the external data references of a MOV. The file is opened again below
+/// `/dev/fd` because a pipe can't seek and most phones write the index last.
 const BEFORE: &str = "-nostdin -hide_banner -loglevel quiet -threads 1 -filter_threads 1 -protocol_whitelist file,pipe \
     -f mov -enable_drefs 0 -use_absolute_path 0 -i file:/dev/fd/0 -map 0:v:0 -frames:v 1";
 /// ffmpeg's words after the filter.

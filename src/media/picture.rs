@@ -181,8 +181,8 @@ pub(super) fn encode(rgb: &[u8], (width, height): (u16, u16)) -> Result<Vec<u8>,
     Ok(out)
 }
 
-/// Width and height of a baseline or progressive JPEG that begins and ends as one must; `None` for anything else. Enough
-/// to trust that a helper process answered with a picture of the size asked for.
+/// Width and height of a baseline or progressive JPEG that begins and ends as one must; `None` for anything else.
+/// Enough to trust that a helper process answered with a picture of the size asked for.
 pub(super) fn jpeg_size(jpeg: &[u8]) -> Option<(u16, u16)> {
     let mut rest = jpeg.strip_prefix(&[0xff, 0xd8])?.strip_suffix(&[0xff, 0xd9])?;
     loop {

@@ -105,7 +105,8 @@ fn configuration<S: Source>(reader: &mut Reader<S>, entry: &Span) -> Result<Avcc
     )
 }
 
-/// The `colr` box, which phones write; the stream's own words are in a part of the parameter sets that nothing here reads.
+/// The `colr` box, which phones write; the stream's own words are in a part of the parameter sets that nothing here
+/// reads.
 fn colours<S: Source>(reader: &mut Reader<S>, entry: &Span) -> Result<Colours, MediaError> {
     let Some(span) = reader.find(entry, entry.body + VISUAL_ENTRY, *b"colr")? else {
         return Ok(Colours::default());

@@ -29,8 +29,8 @@ use crate::error::ApiError;
 const CHUNK: u64 = 64 * 1024;
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
-/// Mounts `/media/`. Needs `web::Data<Media>`. Methods other than GET and HEAD get 405; whatever else is below `/media/`
-/// does not exist.
+/// Mounts `/media/`. Needs `web::Data<Media>`. Methods other than GET and HEAD get 405; whatever else is below
+/// `/media/` does not exist.
 pub fn routes(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("/media")

@@ -1,9 +1,9 @@
 //! Where videos and covers lie on the disk, and the moments between "the file is there" and "a row says so".
 //!
-//! Owns the folders below the data folder: `spool/` for what is unfinished, `media/videos/` and `media/covers/` for what
-//! is kept, each split by the first two digits of the content hash. A file appears there complete and durable (fsync,
-//! atomic rename, fsync of the folder) or not at all. Owns also who is publishing which hash right now, so that neither
-//! a failed publish nor the sweep takes away a file that another publish relies on. Never reads file contents.
+//! Owns the folders below the data folder: `spool/` for what is unfinished, `media/videos/` and `media/covers/` for
+//! what is kept, each split by the first two digits of the content hash. A file appears there complete and durable
+//! (fsync, atomic rename, fsync of the folder) or not at all. Owns also who is publishing which hash right now, so that
+//! neither a failed publish nor the sweep takes away a file that another publish relies on. Never reads file contents.
 //!
 //! `spool/` and `media/` must lie on one file system: a rename is only atomic there.
 
