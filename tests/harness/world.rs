@@ -1,0 +1,131 @@
+//! A server in this process, with the production wiring, a data folder and a database of its own.
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use ovation::config::Config;
+use ovation::server::Server;
+use tempfile::TempDir;
+
+use super::mariadb::{self, Database, Instance};
+use super::site::Site;
+
+/// Which store a story runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The bundled one.
+    Sqlite,
+    /// MariaDB, spoken to as MySQL.
+    Mariadb,
+}
+
+/// A started server. What its visitors can do is on [`Site`], which a world dereferences to.
+pub struct World {
+    server: Option<Server>,
+    config: Config,
+    site: Site,
+    /// On MariaDB, which database.
+    pub database: Option<Database>,
+    folder: TempDir,
+}
+
+impl Deref for World {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+impl World {
+    /// A fresh world with the defaults.
+    pub fn new(kind: Kind) -> Self {
+        Self::with(kind, |_| {})
+    }
+
+    /// A fresh world with changed settings.
+    pub fn with(kind: Kind, change: impl FnOnce(&mut Config)) -> Self {
+        let database = match kind {
+            Kind::Sqlite => None,
+            Kind::Mariadb => Some(mariadb::shared().new_database()),
+        };
+        Self::on(database, change)
+    }
+
+    /// A fresh world on a MariaDB of the story's own.
+    pub fn on_instance(instance: &Instance, change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(Some(instance.new_database()), change)
+    }
+
+    fn on(database: Option<Database>, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = TempDir::with_prefix("ovation-story-").unwrap();
+        let mut config = Config::for_test(folder.path());
+        config.database_url = database.as_ref().map(|database| database.url.clone());
+        change(&mut config);
+        let server = Server::start(config.clone()).expect("the server starts");
+        Self {
+            site: Site::at(server.addr()),
+            server: Some(server),
+            config,
+            database,
+            folder,
+        }
+    }
+
+    /// The server itself.
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().expect("a running server")
+    }
+
+    /// The data folder.
+    pub fn data_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Stops the server gracefully; data stay.
+    pub fn stop(&mut self) {
+        self.server.take().expect("a running server").stop();
+    }
+
+    /// Starts it again over what is there, on a new port.
+    pub fn start_again(&mut self) {
+        assert!(self.server.is_none(), "stop it first");
+        let server = Server::start(self.config.clone()).expect("the server starts again");
+        self.site.moved_to(server.addr());
+        self.server = Some(server);
+    }
+
+    /// How many statements `work` costs.
+    pub fn statements_of<T>(&self, work: impl FnOnce() -> T) -> (u64, T) {
+        let before = self.server().store().statements();
+        let result = work();
+        (self.server().store().statements() - before, result)
+    }
+
+    /// Every file below the data folder that is no part of the database, by its relative path.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let mut found = BTreeSet::new();
+        collect(self.data_dir(), self.data_dir(), &mut found);
+        found
+    }
+}
+
+fn collect(top: &Path, folder: &Path, found: &mut BTreeSet<PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(top, &path, found);
+        } else if !path.to_string_lossy().contains(".sqlite") {
+            found.insert(path.strip_prefix(top).unwrap().to_owned());
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            server.stop();
+        }
+    }
+}
