@@ -17,6 +17,7 @@ use diesel_async::AsyncMysqlConnection;
 use diesel_async::async_connection_wrapper::{AsyncConnectionWrapper, BlockOn};
 
 use crate::error::StoreError;
+use crate::ids::{UserId, VideoId};
 
 /// One connection to whichever store is configured. Every query is written once against this type.
 #[derive(diesel::MultiConnection)]
@@ -227,4 +228,33 @@ pub(crate) fn open_mysql(url: &str, statement_timeout: Duration) -> Result<DbCon
         connection.batch_execute(&format!("SET SESSION max_execution_time = {millis}"))?;
     }
     Ok(DbConnection::Mysql(connection))
+}
+
+/// Locks users' rows in ascending order until the transaction ends, and returns how many of them exist. SQLite's
+/// writer is alone anyhow; there it only counts.
+pub(crate) fn lock_users(connection: &mut DbConnection, users: &[UserId]) -> Result<usize, StoreError> {
+    use crate::tables::users::dsl;
+    let rows = dsl::users
+        .filter(dsl::id.eq_any(users.to_vec()))
+        .select(dsl::id)
+        .order(dsl::id.asc());
+    let found: Vec<UserId> = match connection {
+        DbConnection::Sqlite(connection) => rows.load(connection)?,
+        DbConnection::Mysql(connection) => rows.for_update().load(connection)?,
+    };
+    Ok(found.len())
+}
+
+/// Locks a video's row until the transaction ends.
+pub(crate) fn lock_video(connection: &mut DbConnection, video: VideoId) -> Result<(), StoreError> {
+    use crate::tables::videos::dsl;
+    if let DbConnection::Mysql(connection) = connection {
+        dsl::videos
+            .find(video)
+            .select(dsl::id)
+            .for_update()
+            .first::<VideoId>(connection)
+            .optional()?;
+    }
+    Ok(())
 }

@@ -7,17 +7,25 @@
 //! Locks are taken in one order everywhere: users, clocks, videos, pairs, conversations; ascending within each.
 
 mod backend;
+mod change;
 mod claim;
+pub mod comments;
 mod error;
+pub mod favorites;
+pub mod follows;
 mod id_source;
 mod ids;
+pub mod messages;
 pub mod migrate;
 mod pool;
 mod store;
 mod tables;
+pub mod users;
+pub mod videos;
 mod writer;
 
 pub use backend::DbConnection;
+pub use change::Change;
 pub use claim::Claim;
 pub use error::StoreError;
 pub use id_source::{Kind, reserve};

@@ -1,0 +1,136 @@
+//! Videos: publishing, and the pages of the feed and of one author.
+
+use std::collections::HashSet;
+
+use diesel::prelude::*;
+
+use crate::backend::DbConnection;
+use crate::error::StoreError;
+use crate::ids::{UserId, VideoId};
+use crate::tables::{clocks, users, videos};
+use crate::users::UserRow;
+
+/// A video as every answer shows it (contract 3.2), without what depends on who looks.
+#[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = videos)]
+pub struct VideoRow {
+    /// Which.
+    pub id: VideoId,
+    /// The title, exactly as sent.
+    pub title: String,
+    /// SHA-256 of the file in lower-case hex: the names of the video's and the cover's file.
+    pub media_hash: String,
+    /// Milliseconds since the epoch; unique.
+    pub publish_time: i64,
+    /// Likes.
+    pub favorite_count: i64,
+    /// Comments.
+    pub comment_count: i64,
+}
+
+/// A video with its author.
+pub type VideoWithAuthor = (VideoRow, UserRow);
+
+/// A video about to be published.
+#[derive(Debug, Clone)]
+pub struct NewVideo {
+    /// A fresh id.
+    pub id: VideoId,
+    /// Who publishes; must exist.
+    pub author_id: UserId,
+    /// At most 100 characters.
+    pub title: String,
+    /// SHA-256 of the file in lower-case hex.
+    pub media_hash: String,
+}
+
+/// Publishes a video and returns its publish time: `now_ms`, or later where that one is taken or past already.
+///
+/// The clock's row stays locked until the commit, so videos become visible in the order of their times and a feed
+/// that scrolls by time loses none.
+pub fn publish(connection: &mut DbConnection, video: &NewVideo, now_ms: i64) -> Result<i64, StoreError> {
+    let updated = diesel::update(users::table.find(video.author_id))
+        .set(users::work_count.eq(users::work_count + 1))
+        .execute(connection)?;
+    if updated == 0 {
+        return Err(StoreError::Internal("a video's author does not exist".into()));
+    }
+    let publish_time = tick_publish_clock(connection, now_ms)?;
+    diesel::insert_into(videos::table)
+        .values((
+            videos::id.eq(video.id),
+            videos::author_id.eq(video.author_id),
+            videos::title.eq(&video.title),
+            videos::media_hash.eq(&video.media_hash),
+            videos::publish_time.eq(publish_time),
+            videos::favorite_count.eq(0),
+            videos::comment_count.eq(0),
+        ))
+        .execute(connection)?;
+    Ok(publish_time)
+}
+
+/// Takes the next publish time, strictly greater than every one before, and keeps the clock locked to the commit.
+fn tick_publish_clock(connection: &mut DbConnection, now_ms: i64) -> Result<i64, StoreError> {
+    let clock = || clocks::table.find("publish");
+    // The update locks the row; what is read after it is the newest committed value or our own.
+    diesel::update(clock())
+        .set(clocks::last_ms.eq(clocks::last_ms + 1))
+        .execute(connection)?;
+    let next: i64 = clock().select(clocks::last_ms).first(connection)?;
+    if next < now_ms {
+        diesel::update(clock())
+            .set(clocks::last_ms.eq(now_ms))
+            .execute(connection)?;
+    }
+    Ok(next.max(now_ms))
+}
+
+/// The newest videos published before `before` (milliseconds, exclusive), newest first. One statement: a range of the
+/// unique index of publish times, joined to the authors by primary key.
+pub fn feed(connection: &mut DbConnection, before: i64, limit: i64) -> Result<Vec<VideoWithAuthor>, StoreError> {
+    Ok(videos::table
+        .inner_join(users::table)
+        .filter(videos::publish_time.lt(before))
+        .order(videos::publish_time.desc())
+        .limit(limit)
+        .select((VideoRow::as_select(), UserRow::as_select()))
+        .load(connection)?)
+}
+
+/// One author's videos published before `before`, newest first. One statement: a range of the index (author, time).
+pub fn by_author(
+    connection: &mut DbConnection,
+    author: UserId,
+    before: i64,
+    limit: i64,
+) -> Result<Vec<VideoWithAuthor>, StoreError> {
+    Ok(videos::table
+        .inner_join(users::table)
+        .filter(videos::author_id.eq(author))
+        .filter(videos::publish_time.lt(before))
+        .order(videos::publish_time.desc())
+        .limit(limit)
+        .select((VideoRow::as_select(), UserRow::as_select()))
+        .load(connection)?)
+}
+
+/// The author of a video; none when there is no such video. Never changes, so it needs no lock. By primary key.
+pub fn author(connection: &mut DbConnection, video: VideoId) -> Result<Option<UserId>, StoreError> {
+    Ok(videos::table
+        .find(video)
+        .select(videos::author_id)
+        .first(connection)
+        .optional()?)
+}
+
+/// Those of `hashes` that some video uses, for the sweep of orphaned files. One statement, by the index of hashes.
+pub fn referenced_media(connection: &mut DbConnection, hashes: &[String]) -> Result<HashSet<String>, StoreError> {
+    Ok(videos::table
+        .filter(videos::media_hash.eq_any(hashes))
+        .select(videos::media_hash)
+        .distinct()
+        .load(connection)?
+        .into_iter()
+        .collect())
+}
