@@ -8,7 +8,10 @@ use std::borrow::Cow;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
+use ovation_schema::StoreError;
 use serde::Serialize;
+
+use crate::media::MediaError;
 
 /// Everything that can be answered instead of a success (contract 2.3 and 2.4).
 #[derive(Debug, thiserror::Error)]
@@ -79,6 +82,38 @@ impl ApiError {
             Self::Busy => 2001,
             Self::Unavailable => 2002,
             Self::Internal => 5000,
+        }
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Busy => Self::Busy,
+            StoreError::Unavailable(_) | StoreError::Conflict(_) => {
+                tracing::warn!(%error, "the store did not serve");
+                Self::Unavailable
+            }
+            // A caller that can meet a duplicate has handled it; here it is a surprise like any other.
+            StoreError::Duplicate | StoreError::Internal(_) => {
+                tracing::error!(%error, "the store failed");
+                Self::Internal
+            }
+        }
+    }
+}
+
+impl From<MediaError> for ApiError {
+    fn from(error: MediaError) -> Self {
+        match error {
+            MediaError::TooLarge => Self::TooLarge("the file is larger than this server takes"),
+            MediaError::NotAVideo(_) => Self::Invalid(error.to_string().into()),
+            MediaError::NotFound => Self::NotFound("this file"),
+            MediaError::Busy => Self::Busy,
+            MediaError::Unavailable(cause) => {
+                tracing::error!(%cause, "the media folder did not serve");
+                Self::Unavailable
+            }
         }
     }
 }

@@ -4,8 +4,16 @@
 //! `api`.
 
 pub mod api;
+pub mod app;
 pub mod auth;
+pub mod cli;
 pub mod config;
+pub mod demo_world;
 pub mod error;
+pub mod identity;
+pub mod logging;
 pub mod media;
 pub mod net;
+pub mod pictures;
+pub mod server;
+pub mod version;

@@ -28,6 +28,16 @@ pub enum Database {
     Mysql(String),
 }
 
+impl Database {
+    /// What it is, in a word for logs.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Sqlite(_) => "sqlite",
+            Self::Mysql(_) => "mysql",
+        }
+    }
+}
+
 /// How a store is opened.
 #[derive(Clone)]
 pub struct Options {

@@ -27,7 +27,7 @@ pub use read::{is_file, multipart_error};
 pub const MAX_PARAMETERS: usize = 256;
 /// The longest name of a parameter, in bytes, as sent and as decoded.
 pub const MAX_NAME_LEN: usize = 256;
-/// The longest token, in bytes. Ours have about 250.
+/// The longest token, in bytes. Ours have about 200.
 pub const MAX_TOKEN_LEN: usize = 4096;
 
 /// A parameter's value. What is broken is refused when it is asked for: junk that nobody reads harms nobody.
@@ -85,8 +85,8 @@ pub struct Params {
 }
 
 impl Params {
-    /// The query string and the token headers only. For an upload, whose body is read by its own handler; it adds the
-    /// text parts with `add`.
+    /// The query string and the token headers only. For an upload, whose handler reads the body and adds the text parts
+    /// with `add`, and for a `WebSocket`, whose frames are no body.
     pub fn from_query(request: &HttpRequest) -> Result<Self, ApiError> {
         let mut params = Self {
             pairs: Vec::new(),
@@ -277,7 +277,8 @@ fn form_decode(text: &[u8]) -> Vec<u8> {
     percent_decode(&spaced).collect()
 }
 
-fn check_text(
+/// Checks a text of so many characters (not bytes), as [`Params::required_text`] does.
+pub fn check_text(
     name: &'static str,
     text: &str,
     chars: &RangeInclusive<usize>,

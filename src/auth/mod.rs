@@ -1,1 +1,9 @@
-//! (skeleton)
+//! Who somebody is: passwords and tokens.
+//!
+//! Owns hashing, verifying, signing and the key file. Never reads a request or a database; a user's row is the caller's.
+
+pub mod password;
+pub mod token;
+
+pub use password::{PasswordError, PasswordHasher, PoolSettings, Verdict};
+pub use token::{Claims, KeyError, TokenError, TokenKey, Tokens};

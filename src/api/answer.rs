@@ -1,0 +1,227 @@
+//! What goes over the wire: the contract's objects (section 3) and the envelope around them.
+//!
+//! Owns names and types of fields. Nothing here is ever omitted or null. Rows come from `ovation-schema`; what depends on
+//! who looks (`is_follow`, `is_favorite`) and on where the request came from (absolute URLs) is added here.
+
+use std::collections::HashSet;
+
+use actix_web::HttpResponse;
+use ovation_schema::comments::CommentRow;
+use ovation_schema::follows::LastMessage;
+use ovation_schema::messages::MessageRow;
+use ovation_schema::users::UserRow;
+use ovation_schema::videos::VideoRow;
+use ovation_schema::{UserId, VideoId};
+use serde::Serialize;
+use time::{OffsetDateTime, UtcOffset};
+
+use super::base::Base;
+use crate::error::ApiError;
+use crate::pictures;
+
+/// A success with its payload's fields beside the envelope's.
+#[derive(Serialize)]
+pub struct Success<T> {
+    status_code: i32,
+    status_msg: &'static str,
+    #[serde(flatten)]
+    payload: T,
+}
+
+/// A success that says nothing else.
+#[derive(Serialize)]
+pub struct Nothing {}
+
+/// The answer of a request that went well.
+pub fn success(payload: impl Serialize) -> HttpResponse {
+    HttpResponse::Ok().json(Success {
+        status_code: 0,
+        status_msg: "",
+        payload,
+    })
+}
+
+/// The envelope of a failure, for the few that are not an [`ApiError`]'s own answer.
+#[derive(Serialize)]
+pub struct Failure {
+    status_code: i32,
+    status_msg: String,
+}
+
+impl Failure {
+    /// The envelope that goes with an error.
+    pub fn of(error: &ApiError) -> Self {
+        Self {
+            status_code: error.code(),
+            status_msg: error.to_string(),
+        }
+    }
+}
+
+/// Contract 3.1.
+#[derive(Debug, Serialize)]
+pub struct User {
+    id: i64,
+    name: String,
+    follow_count: i64,
+    follower_count: i64,
+    is_follow: bool,
+    avatar: String,
+    background_image: String,
+    signature: String,
+    total_favorited: i64,
+    work_count: i64,
+    favorite_count: i64,
+}
+
+impl User {
+    /// A user as somebody sees it who follows `followed`.
+    pub fn new(row: UserRow, followed: &HashSet<UserId>, base: &Base) -> Self {
+        let picture = |path: String, default: &'static str| base.join(if path.is_empty() { default } else { &path });
+        Self {
+            id: row.id.0,
+            is_follow: followed.contains(&row.id),
+            avatar: picture(row.avatar, pictures::avatar_path(row.id.0)),
+            background_image: picture(row.background_image, pictures::background_path(row.id.0)),
+            name: row.name,
+            follow_count: row.follow_count,
+            follower_count: row.follower_count,
+            signature: if row.signature.is_empty() {
+                pictures::DEFAULT_SIGNATURE.to_owned()
+            } else {
+                row.signature
+            },
+            total_favorited: row.total_favorited,
+            work_count: row.work_count,
+            favorite_count: row.favorite_count,
+        }
+    }
+}
+
+/// Contract 3.2.
+#[derive(Debug, Serialize)]
+pub struct Video {
+    id: i64,
+    author: User,
+    play_url: String,
+    cover_url: String,
+    favorite_count: i64,
+    comment_count: i64,
+    is_favorite: bool,
+    title: String,
+}
+
+/// What a viewer's page of videos needs beside its rows.
+#[derive(Debug, Default)]
+pub struct Flags {
+    /// Those of the page's videos that the viewer likes.
+    pub favorites: HashSet<VideoId>,
+    /// Those of the page's users whom the viewer follows.
+    pub followed: HashSet<UserId>,
+}
+
+impl Video {
+    /// A video as somebody sees it.
+    pub fn new((row, author): (VideoRow, UserRow), flags: &Flags, base: &Base) -> Self {
+        Self {
+            id: row.id.0,
+            author: User::new(author, &flags.followed, base),
+            play_url: base.join(&format!("/media/videos/{}.mp4", row.media_hash)),
+            cover_url: base.join(&format!("/media/covers/{}.jpg", row.media_hash)),
+            favorite_count: row.favorite_count,
+            comment_count: row.comment_count,
+            is_favorite: flags.favorites.contains(&row.id),
+            title: row.title,
+        }
+    }
+}
+
+/// Contract 3.3.
+#[derive(Debug, Serialize)]
+pub struct Comment {
+    id: i64,
+    user: User,
+    content: String,
+    create_date: String,
+}
+
+impl Comment {
+    /// A comment, dated in the zone of the server's users.
+    pub fn new(row: CommentRow, user: User, zone: UtcOffset) -> Self {
+        Self {
+            id: row.id.0,
+            user,
+            content: row.content,
+            create_date: month_and_day(row.created_at, zone),
+        }
+    }
+}
+
+/// `MM-DD`, zero-padded. A time no calendar knows (a corrupted row) is the epoch's day.
+fn month_and_day(ms: i64, zone: UtcOffset) -> String {
+    let date = OffsetDateTime::from_unix_timestamp(ms.div_euclid(1000))
+        .unwrap_or(OffsetDateTime::UNIX_EPOCH)
+        .to_offset(zone);
+    format!("{:02}-{:02}", u8::from(date.month()), date.day())
+}
+
+/// Contract 3.4.
+#[derive(Debug, Serialize)]
+pub struct Message {
+    id: i64,
+    to_user_id: i64,
+    from_user_id: i64,
+    content: String,
+    create_time: i64,
+}
+
+impl Message {
+    /// A message of the conversation between `a` and `b`.
+    pub fn new(row: MessageRow, (a, b): (UserId, UserId)) -> Self {
+        let to = if row.from_user_id == a { b } else { a };
+        Self {
+            id: row.id.0,
+            to_user_id: to.0,
+            from_user_id: row.from_user_id.0,
+            content: row.content,
+            create_time: row.create_time,
+        }
+    }
+}
+
+/// Contract 3.5: a user with the last message of the conversation.
+#[derive(Debug, Serialize)]
+pub struct Friend {
+    #[serde(flatten)]
+    user: User,
+    message: String,
+    /// 0: the viewer received that message (or there is none). 1: the viewer sent it. The client's own spelling.
+    #[serde(rename = "msgType")]
+    msg_type: i64,
+}
+
+impl Friend {
+    /// A friend of `viewer`.
+    pub fn new(user: User, last: Option<LastMessage>, viewer: UserId) -> Self {
+        let msg_type = i64::from(last.as_ref().is_some_and(|last| last.from == viewer));
+        Self {
+            user,
+            message: last.map(|last| last.content).unwrap_or_default(),
+            msg_type,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comment_is_dated_in_the_configured_zone() {
+        let zone = UtcOffset::from_hms(8, 0, 0).unwrap();
+        // 2026-03-04T20:00:00Z is already the fifth in Shanghai.
+        assert_eq!(month_and_day(1_772_654_400_000, zone), "03-05");
+        assert_eq!(month_and_day(1_772_654_400_000, UtcOffset::UTC), "03-04");
+        assert_eq!(month_and_day(i64::MAX, zone), "01-01");
+    }
+}

@@ -1,0 +1,155 @@
+//! One request as a handler sees it.
+//!
+//! Owns how a request's token becomes the acting user. The signature is checked here, without the database; whether
+//! the user still exists and the token was not revoked is read by the same closure that does the work, on the same
+//! connection, so that it costs one statement and no second trip.
+
+use std::net::IpAddr;
+
+use actix_web::dev::Payload;
+use actix_web::web::Data;
+use actix_web::{FromRequest, HttpRequest};
+use futures_util::future::LocalBoxFuture;
+use ovation_schema::{DbConnection, StoreError, UserId, now_ms, users};
+
+use super::base::Base;
+use super::params::Params;
+use crate::app::App;
+use crate::auth::Claims;
+use crate::error::ApiError;
+
+/// The parameters of a request, who sent it, and what it may use.
+#[derive(Clone)]
+pub struct Call {
+    /// The server's handles.
+    pub app: App,
+    /// What was asked.
+    pub params: Params,
+    /// Where absolute URLs of the answer begin.
+    pub base: Base,
+    /// The address the request came from.
+    pub peer: Option<IpAddr>,
+}
+
+impl FromRequest for Call {
+    type Error = ApiError;
+    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let params = Params::from_request(request, payload);
+        let request = request.clone();
+        Box::pin(async move { Self::new(&request, params.await?) })
+    }
+}
+
+/// How an endpoint takes a request without a valid token.
+#[derive(Debug, Clone, Copy)]
+pub enum Access {
+    /// The viewer's claims; with none, and with a token that turns out to be void, it goes on as a guest's.
+    Guest(Option<Claims>),
+    /// It is refused.
+    User(Claims),
+}
+
+impl Access {
+    /// The acting user; `Ok(None)` is a guest. One statement where there is a token, none where not.
+    pub fn confirm(self, connection: &mut DbConnection) -> Result<Result<Option<UserId>, ApiError>, StoreError> {
+        let (claims, required) = match self {
+            Self::Guest(None) => return Ok(Ok(None)),
+            Self::Guest(Some(claims)) => (claims, false),
+            Self::User(claims) => (claims, true),
+        };
+        let user = UserId(claims.user_id);
+        let version = users::token_version(connection, user)?;
+        let valid = version == Some(i64::from(claims.version));
+        Ok(if valid {
+            Ok(Some(user))
+        } else if required {
+            Err(ApiError::InvalidToken)
+        } else {
+            Ok(None)
+        })
+    }
+}
+
+impl Call {
+    /// Puts a call together for a handler that reads the body itself.
+    pub fn new(request: &HttpRequest, params: Params) -> Result<Self, ApiError> {
+        let app = request
+            .app_data::<Data<App>>()
+            .ok_or(ApiError::Internal)?
+            .get_ref()
+            .clone();
+        let base = Base::of(request, &app.config);
+        let peer = request.peer_addr().map(|address| address.ip());
+        Ok(Self {
+            app,
+            params,
+            base,
+            peer,
+        })
+    }
+
+    /// The claims of the presented token; a bad token is an error, none is `None`.
+    pub fn claims(&self) -> Result<Option<Claims>, ApiError> {
+        let Some(token) = self.params.token()? else {
+            return Ok(None);
+        };
+        Ok(Some(self.app.tokens.check(token, now_ms() / 1000)?))
+    }
+
+    /// For endpoints that serve guests too: a bad token is a guest's (contract section 4).
+    pub fn guest(&self) -> Access {
+        Access::Guest(self.claims().ok().flatten())
+    }
+
+    /// For endpoints that need somebody.
+    pub fn user(&self) -> Result<Access, ApiError> {
+        self.claims()?.map(Access::User).ok_or(ApiError::InvalidToken)
+    }
+
+    /// Whom the parameter `user_id` names and how to look: absent or 0 means the token's owner, who must be valid then.
+    pub fn subject(&self) -> Result<(UserId, Access), ApiError> {
+        if let Some(user) = self.params.id_or_zero_as_none("user_id")? {
+            return Ok((UserId(user), self.guest()));
+        }
+        match self.claims()? {
+            Some(claims) => Ok((UserId(claims.user_id), Access::User(claims))),
+            None => Err(ApiError::invalid("user_id is missing")),
+        }
+    }
+
+    /// Reads as whoever `access` allows; the closure gets the viewer, or none for a guest.
+    pub async fn read<T, F>(&self, access: Access, query: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut DbConnection, Option<UserId>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let read = self
+            .app
+            .store
+            .read(move |connection| match access.confirm(connection)? {
+                Ok(viewer) => query(connection, viewer).map(Ok),
+                Err(refused) => Ok(Err(refused)),
+            });
+        read.await?
+    }
+
+    /// Changes something as the token's owner, in one transaction.
+    pub async fn change<T, F>(&self, change: F) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut DbConnection, UserId) -> Result<T, StoreError> + Send + 'static,
+    {
+        let access = self.user()?;
+        let write = self
+            .app
+            .store
+            .write(move |connection| match access.confirm(connection)? {
+                Ok(Some(user)) => change(connection, user).map(Ok),
+                Ok(None) => Ok(Err(ApiError::InvalidToken)),
+                Err(refused) => Ok(Err(refused)),
+            });
+        write.await?
+    }
+}

@@ -1,0 +1,105 @@
+//! Comments (contract 6.3 and 6.4).
+
+use std::collections::HashSet;
+
+use actix_web::HttpResponse;
+use ovation_schema::comments::{self, Deleted, NewComment};
+use ovation_schema::{Change, CommentId, VideoId, follows, now_ms};
+use serde::Serialize;
+
+use super::answer::{Comment, Nothing, User, success};
+use super::call::Call;
+use super::list::{self, Page};
+use super::params::{Action, Controls};
+use crate::error::ApiError;
+
+/// Characters of a comment. The contract wants 200 to pass; the store's column holds four times this.
+const COMMENT_CHARS: std::ops::RangeInclusive<usize> = 1..=1000;
+
+#[derive(Serialize)]
+struct Posted {
+    comment: Comment,
+}
+
+/// `POST /douyin/comment/action/`: posts a comment or deletes an own one.
+pub async fn comment_action(call: Call) -> Result<HttpResponse, ApiError> {
+    let video = VideoId(call.params.required_id("video_id")?);
+    match call.params.action("action_type")? {
+        Action::Do => post(&call, video).await,
+        Action::Undo => delete(&call, video).await,
+    }
+}
+
+async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> {
+    let content = call
+        .params
+        .required_text("comment_text", COMMENT_CHARS, Controls::Lines)?
+        .to_owned();
+    // Before an id is spent on somebody without a token.
+    call.user()?;
+    let (id, created_at): (CommentId, _) = (call.app.store.next_id().await?, now_ms());
+    let text = content.clone();
+    let author = call.change(move |connection, user_id| {
+        let comment = NewComment {
+            id,
+            video_id,
+            user_id,
+            content: text.clone(),
+            created_at,
+        };
+        comments::insert(connection, &comment)
+    });
+    let author = author.await?.ok_or(ApiError::NotFound("this video"))?;
+    // Nobody follows themselves, and the comment's user is the viewer.
+    let user = User::new(author, &HashSet::new(), &call.base);
+    let row = comments::CommentRow {
+        id,
+        content,
+        created_at,
+    };
+    Ok(success(Posted {
+        comment: Comment::new(row, user, call.app.config.utc_offset),
+    }))
+}
+
+async fn delete(call: &Call, video: VideoId) -> Result<HttpResponse, ApiError> {
+    let comment = CommentId(call.params.required_id("comment_id")?);
+    let now = now_ms();
+    match call
+        .change(move |connection, user| comments::delete(connection, comment, video, user, now))
+        .await?
+    {
+        Deleted::Yes(Change::Made | Change::Nothing) => Ok(success(Nothing {})),
+        Deleted::Yes(Change::Unknown) => Err(ApiError::NotFound("this comment")),
+        Deleted::NotYours => Err(ApiError::Forbidden("only its author can delete a comment")),
+    }
+}
+
+/// `GET /douyin/comment/list/`: every comment of a video, newest first.
+pub async fn comment_list(call: Call) -> Result<HttpResponse, ApiError> {
+    let video = VideoId(call.params.required_id("video_id")?);
+    let (base, zone) = (call.base.clone(), call.app.config.utc_offset);
+    let start = (i64::MAX, CommentId(i64::MAX));
+    list::answer(
+        &call,
+        "comment_list",
+        call.guest(),
+        start,
+        move |connection, viewer, cursor| {
+            let rows = comments::page(connection, video, cursor, list::PAGE)?;
+            let last = rows.last().map(|(comment, _)| (comment.created_at, comment.id));
+            let followed = match viewer {
+                Some(viewer) if !rows.is_empty() => {
+                    let mut users: Vec<_> = rows.iter().map(|(_, user)| user.id).collect();
+                    users.sort_unstable();
+                    users.dedup();
+                    follows::among(connection, viewer, &users)?
+                }
+                _ => HashSet::new(),
+            };
+            let show = |(comment, user)| Comment::new(comment, User::new(user, &followed, &base), zone);
+            Ok(Page::new(rows.into_iter().map(show).collect(), last))
+        },
+    )
+    .await
+}

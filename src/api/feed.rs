@@ -1,0 +1,82 @@
+//! Pages of videos: the feed and an author's own list (contract 5.1 and 5.6).
+
+use actix_web::HttpResponse;
+use ovation_schema::users::UserRow;
+use ovation_schema::videos::{self, VideoRow};
+use ovation_schema::{DbConnection, StoreError, UserId, favorites, follows, now_ms};
+use serde::Serialize;
+
+use super::answer::{Flags, Video, success};
+use super::base::Base;
+use super::call::Call;
+use super::list::{self, Page};
+use crate::error::ApiError;
+
+/// The contract's largest page.
+const FEED_PAGE: i64 = 30;
+
+#[derive(Serialize)]
+struct Feed {
+    video_list: Vec<Video>,
+    next_time: i64,
+}
+
+/// `GET /douyin/feed/`: at most 30 videos published before `latest_time`, newest first. One statement for a guest, four
+/// for a user, whatever the number of videos.
+pub async fn feed(call: Call) -> Result<HttpResponse, ApiError> {
+    let now = now_ms();
+    // No bound, not "now": a fresh upload is visible even when the clock has stepped back.
+    let before = call.params.latest_time(now).unwrap_or(i64::MAX);
+    let base = call.base.clone();
+    let page = call.read(call.guest(), move |connection, viewer| {
+        let rows = videos::feed(connection, before, FEED_PAGE)?;
+        // On an empty page "now" lets the client start again at the top.
+        let next_time = rows.last().map_or(now, |(video, _)| video.publish_time);
+        Ok(Feed {
+            video_list: show(connection, viewer, rows, &base)?,
+            next_time,
+        })
+    });
+    Ok(success(page.await?))
+}
+
+/// `GET /douyin/publish/list/`: everything a user has published, newest first.
+pub async fn publish_list(call: Call) -> Result<HttpResponse, ApiError> {
+    let (author, access) = call.subject()?;
+    let base = call.base.clone();
+    list::answer(
+        &call,
+        "video_list",
+        access,
+        i64::MAX,
+        move |connection, viewer, before| {
+            let rows = videos::by_author(connection, author, before, list::PAGE)?;
+            let next = rows.last().map(|(video, _)| video.publish_time);
+            Ok(Page::new(show(connection, viewer, rows, &base)?, next))
+        },
+    )
+    .await
+}
+
+/// Rows as the viewer sees them: two more statements for a viewer, none for a guest.
+pub(super) fn show(
+    connection: &mut DbConnection,
+    viewer: Option<UserId>,
+    rows: Vec<(VideoRow, UserRow)>,
+    base: &Base,
+) -> Result<Vec<Video>, StoreError> {
+    let flags = match viewer {
+        Some(viewer) if !rows.is_empty() => {
+            let ids: Vec<_> = rows.iter().map(|(video, _)| video.id).collect();
+            let mut authors: Vec<_> = rows.iter().map(|(_, author)| author.id).collect();
+            authors.sort_unstable();
+            authors.dedup();
+            Flags {
+                favorites: favorites::among(connection, viewer, &ids)?,
+                followed: follows::among(connection, viewer, &authors)?,
+            }
+        }
+        _ => Flags::default(),
+    };
+    Ok(rows.into_iter().map(|row| Video::new(row, &flags, base)).collect())
+}

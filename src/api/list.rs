@@ -1,0 +1,157 @@
+//! Lists that come whole (contract 8: "complete, uncut").
+//!
+//! Owns how a long list travels: page by page, each read by its cursor when the one before is on its way, so that
+//! memory stays the same however long the list is. Never holds a connection while it waits for the client. A list that
+//! fits into one page is answered as one body with a length.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::http::header::ContentType;
+use actix_web::web::Bytes;
+use futures_util::stream;
+use ovation_schema::{DbConnection, StoreError, UserId};
+use serde::Serialize;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+
+use super::call::{Access, Call};
+use crate::app::App;
+use crate::error::ApiError;
+
+/// Items a page. A page of users is about 60 KiB; two pages are in memory for each list that streams.
+pub const PAGE: i64 = 200;
+/// How long a client may leave a page unread before its list is given up and the place goes to somebody else.
+const STALL: Duration = Duration::from_secs(30);
+/// How long a list waits for a place among those that stream.
+const QUEUE: Duration = Duration::from_secs(2);
+
+/// A page and where the next one starts.
+pub struct Page<T, C> {
+    items: Vec<T>,
+    next: Option<C>,
+}
+
+impl<T, C> Page<T, C> {
+    /// A page read with the limit [`PAGE`]; `last` is the cursor of its last row. A page that is not full is the last.
+    pub fn new(items: Vec<T>, last: Option<C>) -> Self {
+        let full = i64::try_from(items.len()).is_ok_and(|length| length >= PAGE);
+        Self {
+            items,
+            next: if full { last } else { None },
+        }
+    }
+
+    /// A page whose follower is known by other means than its length.
+    pub fn with_next(items: Vec<T>, next: Option<C>) -> Self {
+        Self { items, next }
+    }
+}
+
+/// Answers the list that `page` reads from `start` on, as the field `field` of a success.
+pub async fn answer<T, C, F>(
+    call: &Call,
+    field: &'static str,
+    access: Access,
+    start: C,
+    page: F,
+) -> Result<HttpResponse, ApiError>
+where
+    T: Serialize + 'static,
+    C: Send + 'static,
+    F: Fn(&mut DbConnection, Option<UserId>, C) -> Result<Page<T, C>, StoreError> + Clone + Send + 'static,
+{
+    let first = page.clone();
+    let (mut body, next, viewer) = call
+        .read(access, move |connection, viewer| {
+            let page = first(connection, viewer, start)?;
+            let mut body = format!(r#"{{"status_code":0,"status_msg":"","{field}":["#).into_bytes();
+            write_items(&mut body, &page.items, true)?;
+            Ok((body, page.next, viewer))
+        })
+        .await?;
+    let Some(next) = next else {
+        body.extend_from_slice(END);
+        return Ok(HttpResponse::Ok().content_type(ContentType::json()).body(body));
+    };
+    let place = place(&call.app).await?;
+    // One page waits while the client takes another; the next is read when there is room.
+    let (sender, receiver) = mpsc::channel(1);
+    actix_web::rt::spawn(produce(call.app.clone(), place, sender, body, next, viewer, page));
+    let pages = stream::unfold(receiver, |mut receiver| async move {
+        receiver
+            .recv()
+            .await
+            .map(|chunk: Result<Bytes, ApiError>| (chunk, receiver))
+    });
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).streaming(pages))
+}
+
+const END: &[u8] = b"]}";
+
+fn write_items<T: Serialize>(body: &mut Vec<u8>, items: &[T], mut first: bool) -> Result<(), StoreError> {
+    for item in items {
+        if !first {
+            body.push(b',');
+        }
+        first = false;
+        serde_json::to_writer(&mut *body, item).map_err(|error| StoreError::Internal(error.to_string()))?;
+    }
+    Ok(())
+}
+
+async fn place(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
+    let streams = Arc::clone(&app.list_streams);
+    match tokio::time::timeout(QUEUE, streams.acquire_owned()).await {
+        Ok(Ok(permit)) => Ok(permit),
+        Ok(Err(_)) | Err(_) => Err(ApiError::Busy),
+    }
+}
+
+/// Reads the pages after the first and hands them over as the client takes them. An error on the way ends the body
+/// without its last chunk, which every client sees as a broken answer, never as a shorter list.
+async fn produce<T, C, F>(
+    app: App,
+    place: OwnedSemaphorePermit,
+    sender: mpsc::Sender<Result<Bytes, ApiError>>,
+    mut body: Vec<u8>,
+    next: C,
+    viewer: Option<UserId>,
+    page: F,
+) where
+    T: Serialize + 'static,
+    C: Send + 'static,
+    F: Fn(&mut DbConnection, Option<UserId>, C) -> Result<Page<T, C>, StoreError> + Clone + Send + 'static,
+{
+    let _place = place;
+    let mut following = Some(next);
+    loop {
+        // An empty chunk would end a chunked body.
+        if !body.is_empty() && !send(&sender, Ok(body.into())).await {
+            return;
+        }
+        let Some(next) = following else { return };
+        let query = page.clone();
+        let read = app.store.read(move |connection| {
+            let page = query(connection, viewer, next)?;
+            let mut body = Vec::new();
+            write_items(&mut body, &page.items, false)?;
+            if page.next.is_none() {
+                body.extend_from_slice(END);
+            }
+            Ok((body, page.next))
+        });
+        match read.await {
+            Ok(read) => (body, following) = read,
+            Err(error) => {
+                send(&sender, Err(error.into())).await;
+                return;
+            }
+        }
+    }
+}
+
+/// False when the client has gone or does not take what it asked for.
+async fn send(sender: &mpsc::Sender<Result<Bytes, ApiError>>, chunk: Result<Bytes, ApiError>) -> bool {
+    matches!(tokio::time::timeout(STALL, sender.send(chunk)).await, Ok(Ok(())))
+}

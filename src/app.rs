@@ -1,0 +1,49 @@
+//! The handles that a request may need, built in one place and cheap to clone.
+//!
+//! Owns nothing but references; `server` builds it and takes it apart. There are no globals beside it.
+
+use std::sync::Arc;
+
+use ovation_schema::Store;
+use tokio::sync::Semaphore;
+
+use crate::auth::{PasswordHasher, Tokens};
+use crate::config::Config;
+use crate::media::Media;
+
+/// Everything a handler may use.
+#[derive(Clone)]
+pub struct App(Arc<Handles>);
+
+/// What is behind an [`App`].
+pub struct Handles {
+    /// The settings the server runs with.
+    pub config: Config,
+    /// The database.
+    pub store: Store,
+    /// Issues and checks tokens.
+    pub tokens: Tokens,
+    /// Hashes passwords on threads of its own.
+    pub passwords: PasswordHasher,
+    /// Uploads, videos and covers.
+    pub media: Media,
+    /// How many long lists may stream at once.
+    pub list_streams: Arc<Semaphore>,
+    /// Set once the server has begun to stop.
+    pub draining: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl App {
+    /// Bundles the handles.
+    pub fn new(handles: Handles) -> Self {
+        Self(Arc::new(handles))
+    }
+}
+
+impl std::ops::Deref for App {
+    type Target = Handles;
+
+    fn deref(&self) -> &Handles {
+        &self.0
+    }
+}

@@ -1,0 +1,124 @@
+//! The work behind the commands that need the store, the server or the media room.
+
+use std::ffi::OsString;
+
+use anyhow::bail;
+use ovation_schema::users::{self, NewUser};
+use ovation_schema::{Claim, Store, StoreError, UserId, migrate as migrations, now_ms};
+
+use super::{MigrateAction, Secret, SeedArgs, ServeArgs, UserAction, print_line};
+use crate::auth::{PasswordHasher, PoolSettings};
+use crate::config::Config;
+use crate::identity::DataDir;
+use crate::media;
+use crate::server::{Server, store_options};
+
+/// Runs the server until a signal ends it.
+pub fn serve(config: Config, _args: &ServeArgs) -> anyhow::Result<()> {
+    let server = Server::start(config)?;
+    server.run_until_signal()
+}
+
+/// Shows or changes the schema. Changing it takes the same locks as serving does.
+pub fn migrate(config: &Config, action: MigrateAction) -> anyhow::Result<()> {
+    let data_dir = match action {
+        MigrateAction::Status => DataDir::open_shared(&config.data_dir)?,
+        MigrateAction::Run | MigrateAction::Revert => DataDir::open(&config.data_dir)?,
+    };
+    let options = store_options(config, data_dir.path());
+    let _claim = match action {
+        MigrateAction::Status => None,
+        MigrateAction::Run | MigrateAction::Revert => Claim::take(&options, || std::process::exit(1))?,
+    };
+    let mut connection = ovation_schema::connect(&options)?;
+    match action {
+        MigrateAction::Status => {
+            for state in migrations::status(&mut connection)? {
+                let mark = if state.applied { "applied" } else { "pending" };
+                print_line(&format!("{mark}  {}", state.name))?;
+            }
+        }
+        MigrateAction::Run => {
+            let applied = migrations::run(&mut connection)?;
+            if applied.is_empty() {
+                print_line("the schema is up to date")?;
+            }
+            for name in applied {
+                print_line(&format!("applied  {name}"))?;
+            }
+        }
+        MigrateAction::Revert => match migrations::revert(&mut connection)? {
+            Some(name) => print_line(&format!("reverted  {name}"))?,
+            None => print_line("there is nothing to revert")?,
+        },
+    }
+    Ok(())
+}
+
+/// Fills the store.
+pub fn seed(_config: &Config, _args: &SeedArgs) -> anyhow::Result<()> {
+    bail!("not yet")
+}
+
+/// Creates a user or sets a password. May run beside the server: neither changes a count, and tokens are checked
+/// against the row at every request.
+pub fn user(config: &Config, action: &UserAction, password: &Secret) -> anyhow::Result<()> {
+    let data_dir = match action {
+        UserAction::Create { .. } => {
+            DataDir::open_shared(&config.data_dir).or_else(|_| DataDir::open(&config.data_dir))?
+        }
+        UserAction::Passwd { .. } => DataDir::open_shared(&config.data_dir)?,
+    };
+    let store = Store::open(&store_options(config, data_dir.path()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let done = runtime.block_on(async {
+        let hasher = PasswordHasher::start(PoolSettings::default())?;
+        crate::api::check_password(password.expose())?;
+        let password_hash = hasher.hash(password.expose().to_owned()).await?;
+        match action {
+            UserAction::Create { name } => create_user(&store, name, password_hash).await,
+            UserAction::Passwd { name } => set_password(&store, name, password_hash).await,
+        }
+    });
+    store.close();
+    print_line(&done?)?;
+    Ok(())
+}
+
+async fn create_user(store: &Store, name: &str, password_hash: String) -> anyhow::Result<String> {
+    crate::api::check_name(name)?;
+    let id: UserId = store.next_id().await?;
+    let user = NewUser {
+        id,
+        name: name.to_owned(),
+        password_hash,
+        created_at: now_ms(),
+    };
+    match store.write(move |connection| users::insert(connection, &user)).await {
+        Ok(()) => Ok(format!("user {name} has the id {id}")),
+        Err(StoreError::Duplicate) => bail!("there is a user {name} already"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+async fn set_password(store: &Store, name: &str, password_hash: String) -> anyhow::Result<String> {
+    let wanted = name.to_owned();
+    if store
+        .write(move |connection| users::set_password(connection, &wanted, &password_hash))
+        .await?
+    {
+        Ok(format!(
+            "the password of {name} is changed and every login of it has ended"
+        ))
+    } else {
+        bail!("there is no user {name}")
+    }
+}
+
+/// Makes one cover; runs without configuration and logging, in a process of its own.
+pub fn cover_child(args: &[OsString]) -> anyhow::Result<()> {
+    match media::cover_child::run(args.iter().cloned()) {
+        0 => Ok(()),
+        code => std::process::exit(code),
+    }
+}

@@ -1,0 +1,180 @@
+//! Where log lines and panics go.
+//!
+//! Owns the one subscriber of the process (standard error, pretty or JSON) and the panic hook. Never decides what is
+//! logged elsewhere, and never writes to standard output, which belongs to what a command was asked for.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::{self, IsTerminal};
+use std::panic::PanicHookInfo;
+use std::thread;
+
+use tracing::dispatcher;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::config::LogFormat;
+
+/// Logging could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum LoggingError {
+    /// Not reached with a checked configuration.
+    #[error("the log filter is not usable")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// A second call in one process.
+    #[error("logging was set up before")]
+    Again(#[from] tracing_subscriber::util::TryInitError),
+}
+
+/// Sends everything `filter` lets through to standard error, and panics too. Call it once, before threads start.
+pub fn init(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
+    let terminal = io::stderr().is_terminal();
+    let json = match format {
+        LogFormat::Auto => !terminal,
+        LogFormat::Pretty => false,
+        LogFormat::Json => true,
+    };
+    let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    subscriber(filter, json, colours, io::stderr)?.try_init()?;
+    log_panics();
+    Ok(())
+}
+
+fn subscriber<W>(filter: &str, json: bool, colours: bool, writer: W) -> Result<tracing::Dispatch, LoggingError>
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
+    let filter = EnvFilter::builder().parse(filter)?;
+    // A line that can't be written would be reported with `eprintln!`, which panics once standard error is closed.
+    let builder = fmt()
+        .with_env_filter(filter)
+        .log_internal_errors(false)
+        .with_writer(writer);
+    Ok(if json {
+        builder
+            .json()
+            .flatten_event(true)
+            .with_current_span(true)
+            .with_span_list(false)
+            .into()
+    } else {
+        builder.compact().with_ansi(colours).into()
+    })
+}
+
+/// Replaces the default hook, which would write a second, unstructured text between the JSON lines.
+fn log_panics() {
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if dispatcher::has_been_set() {
+            report(info);
+        } else {
+            before(info);
+        }
+    }));
+}
+
+fn report(info: &PanicHookInfo<'_>) {
+    let location = info.location().map(ToString::to_string).unwrap_or_default();
+    let message = info.payload_as_str().unwrap_or("a payload that is no text");
+    let current = thread::current();
+    let backtrace = Backtrace::capture();
+    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
+    tracing::error!(target: "ovation::panic", thread = current.name(), location, message, backtrace, "panicked");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::process::Command;
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Captured(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Captured {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    impl Captured {
+        /// What one line of `info` and one of `debug` leave behind.
+        fn of(filter: &str, json: bool) -> String {
+            let captured = Self::default();
+            let writer = captured.clone();
+            let subscriber = subscriber(filter, json, false, move || writer.clone()).unwrap();
+            dispatcher::with_default(&subscriber, || {
+                let _span = tracing::info_span!("request", id = 7).entered();
+                tracing::info!(videos = 3, "served\u{1b}[31m\nagain");
+                tracing::debug!("detail");
+            });
+            String::from_utf8(captured.0.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    #[test]
+    fn json_is_one_object_a_line_with_the_span() {
+        let text = Captured::of("info", true);
+        assert_eq!(text.lines().count(), 1, "{text}");
+        let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            (&line["level"], &line["videos"], &line["span"]["id"]),
+            (&"INFO".into(), &3.into(), &7.into())
+        );
+    }
+
+    #[test]
+    fn pretty_lines_carry_no_escapes_of_others() {
+        let text = Captured::of("debug", false);
+        assert!(
+            text.contains("videos=3") && text.contains("detail") && !text.contains('\u{1b}'),
+            "{text:?}"
+        );
+    }
+
+    #[test]
+    fn the_filter_decides() {
+        assert_eq!(Captured::of("warn,other=trace", true), "");
+        assert!(Captured::of("off,ovation=debug", true).contains("detail"));
+    }
+
+    /// Runs as a process of its own: hook and subscriber belong to a whole process.
+    #[test]
+    #[ignore = "only as the child of the next test"]
+    fn child_that_panics() {
+        init("info", LogFormat::Json).unwrap();
+        let worker = thread::Builder::new()
+            .name("worker-9".to_owned())
+            .spawn(|| panic!("it broke: {}", 42))
+            .unwrap();
+        assert!(worker.join().is_err());
+        init("info", LogFormat::Json).unwrap_err();
+    }
+
+    #[test]
+    fn a_panic_is_one_json_line() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--exact",
+                "logging::tests::child_that_panics",
+                "--ignored",
+                "--nocapture",
+            ])
+            .env_remove("RUST_BACKTRACE")
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(text.matches("it broke: 42").count(), 1, "{text}");
+        let line = text.lines().find(|line| line.contains("it broke: 42")).unwrap();
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        assert_eq!((&line["level"], &line["thread"]), (&"ERROR".into(), &"worker-9".into()));
+        assert!(line["location"].as_str().unwrap().contains("logging.rs"), "{line}");
+    }
+}

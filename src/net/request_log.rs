@@ -1,0 +1,144 @@
+//! Request ids and the access log.
+//!
+//! Owns the one event a request leaves. Never records a query, a header or a body: tokens, passwords and texts live
+//! there.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
+use tracing::Instrument as _;
+
+/// The header that carries the id, in both directions.
+const HEADER: HeaderName = HeaderName::from_static("x-request-id");
+/// The longest id taken over from a client or proxy.
+const MAX_ID_LEN: usize = 64;
+/// How much of a path is recorded, in characters.
+const MAX_PATH_LEN: usize = 200;
+
+/// The id of a request, in its extensions: visible ASCII of at most 64 characters, safe in a header and in a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The client's or proxy's own id when it is short and plain, else 128 random bits in hexadecimal.
+    fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get(&HEADER).and_then(|value| value.to_str().ok());
+        let plain = |id: &&str| {
+            (1..=MAX_ID_LEN).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        };
+        given.filter(plain).map_or_else(
+            || Self(format!("{:032x}", rand::random::<u128>())),
+            |id| Self(id.to_owned()),
+        )
+    }
+
+    /// The id as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn put(&self, headers: &mut HeaderMap) {
+        if let Ok(value) = HeaderValue::from_str(&self.0) {
+            headers.insert(HEADER, value);
+        }
+    }
+}
+
+/// A middleware: gives the request an id (in its extensions, its span and the answer) and logs it when answered.
+///
+/// The time runs to the response's head; a stream or a WebSocket goes on after its line.
+pub async fn log_requests(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let id = RequestId::of(request.headers());
+    request.extensions_mut().insert(id.clone());
+    let mut entry = Entry::new(&request, id.clone());
+    let span = tracing::info_span!("request", request_id = id.as_str());
+    match next.call(request).instrument(span).await {
+        Ok(mut response) => {
+            entry.status = Some(response.status().as_u16());
+            id.put(response.headers_mut());
+            Ok(response)
+        }
+        Err(error) => {
+            let error = Identified { error, id };
+            entry.status = Some(error.error_response().status().as_u16());
+            Err(error.into())
+        }
+    }
+}
+
+/// An error on its way to become a response, which then carries the request's id like any other.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+struct Identified {
+    error: Error,
+    id: RequestId,
+}
+
+impl ResponseError for Identified {
+    fn error_response(&self) -> HttpResponse {
+        let mut response = self.error.error_response();
+        self.id.put(response.headers_mut());
+        response
+    }
+}
+
+/// The line of one request, written when dropped, so that a client that hangs up early leaves one as well.
+struct Entry {
+    id: RequestId,
+    method: Method,
+    path: String,
+    peer: Option<IpAddr>,
+    start: Instant,
+    /// None until answered.
+    status: Option<u16>,
+}
+
+impl Entry {
+    fn new(request: &ServiceRequest, id: RequestId) -> Self {
+        Self {
+            id,
+            method: request.method().clone(),
+            path: shown_path(request.path()),
+            peer: request.peer_addr().map(|address| address.ip()),
+            start: Instant::now(),
+            status: None,
+        }
+    }
+}
+
+impl Drop for Entry {
+    fn drop(&mut self) {
+        let id = self.id.as_str();
+        // An extension method is any word the client likes, of any length.
+        let method: String = self.method.as_str().chars().take(16).collect();
+        let path = self.path.as_str();
+        let ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let peer = self.peer.map(tracing::field::display);
+        match self.status {
+            Some(status @ 500..) => tracing::error!(request_id = id, method, path, status, ms, peer, "answered"),
+            Some(status) => tracing::info!(request_id = id, method, path, status, ms, peer, "answered"),
+            None => tracing::info!(request_id = id, method, path, ms, peer, "given up by the client"),
+        }
+    }
+}
+
+/// A path fit for a log: bounded, without control characters that would forge lines or colours.
+fn shown_path(path: &str) -> String {
+    let mut shown: String = path.chars().take(MAX_PATH_LEN).flat_map(char::escape_debug).collect();
+    if path.chars().nth(MAX_PATH_LEN).is_some() {
+        shown.push('…');
+    }
+    shown
+}

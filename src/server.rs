@@ -1,0 +1,247 @@
+//! The server: the order in which everything starts and stops.
+//!
+//! Owns the lock on the data folder, the claim on the database, the handles and the HTTP threads, and gives them back in
+//! the reverse order. Tests start the very same thing on port 0.
+
+use std::net::{SocketAddr, TcpListener};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+
+use actix_web::dev::ServerHandle;
+use actix_web::middleware::from_fn;
+use actix_web::{HttpServer, web};
+use anyhow::Context as _;
+use ovation_schema::{Claim, Database, Options, Store, videos};
+use tokio::sync::{Semaphore, oneshot};
+
+use crate::app::{App, Handles};
+use crate::auth::{PasswordHasher, PoolSettings, TokenKey, Tokens};
+use crate::config::Config;
+use crate::identity::DataDir;
+use crate::media::{self, Media, MediaLimits};
+use crate::net::{ConnectionLimits, guard_panics, log_requests, on_connect, track_requests};
+use crate::{api, pictures};
+
+/// The SQLite store's file in the data folder.
+pub const STORE_FILE: &str = "ovation.db";
+/// The token key's file in the data folder.
+pub const KEY_FILE: &str = "token.key";
+
+/// A running server. Dropping it stops it; [`Server::stop`] also says how that went.
+pub struct Server {
+    addr: SocketAddr,
+    app: App,
+    handle: ServerHandle,
+    /// The thread of the HTTP server's own runtime.
+    thread: Option<JoinHandle<std::io::Result<()>>>,
+    claim: Option<Claim>,
+    /// Last: nothing may be open in the folder when its lock goes.
+    _data_dir: DataDir,
+}
+
+/// How the store is reached under this configuration.
+pub fn store_options(config: &Config, data_dir: &Path) -> Options {
+    Options {
+        database: match &config.database_url {
+            Some(url) => Database::Mysql(url.expose().to_owned()),
+            None => Database::Sqlite(data_dir.join(STORE_FILE)),
+        },
+        connections: config.db_connections,
+        acquire_timeout: config.db_acquire_timeout,
+        statement_timeout: config.db_statement_timeout,
+    }
+}
+
+impl Server {
+    /// Starts everything and returns when the server listens. Blocks; not for async threads.
+    ///
+    /// The order: the data folder's lock, the database's claim, the store with its migrations, the token key, the media
+    /// room with its sweep, the socket. Whatever fails gives back what was taken before.
+    pub fn start(config: Config) -> anyhow::Result<Self> {
+        Self::start_with(config, |_| Ok(()))
+    }
+
+    /// Like [`Server::start`], with work between the opened store and the first request.
+    pub fn start_with(config: Config, prepare: impl FnOnce(&App) -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let draining = Arc::new(AtomicBool::new(false));
+        let options = store_options(&config, data_dir.path());
+        let on_lost = || {
+            // Two servers on one database would both believe that they are alone: better none than that.
+            tracing::error!("the database belongs to another process now: this one ends");
+            std::process::exit(1);
+        };
+        let claim = Claim::take(&options, on_lost).context("the database can't be claimed")?;
+        let store = Store::open(&options).context("the database can't be opened")?;
+        let app = App::new(handles(config, data_dir.path(), store, draining)?);
+        prepare(&app)?;
+        sweep(&app)?;
+        let (addr, handle, thread) = listen(&app)?;
+        tracing::info!(listen = %addr, store = options.database.kind(), "ovation serves on http://{addr}");
+        Ok(Self {
+            addr,
+            app,
+            handle,
+            thread: Some(thread),
+            claim,
+            _data_dir: data_dir,
+        })
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// The store, for tests that look behind the answers.
+    pub fn store(&self) -> &Store {
+        &self.app.store
+    }
+
+    /// Waits for SIGTERM or SIGINT, or for the end of the HTTP threads, then stops.
+    pub fn run_until_signal(self) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let ended = runtime.block_on(async {
+            use tokio::signal::unix::{SignalKind, signal};
+            let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+            let mut check = tokio::time::interval(std::time::Duration::from_secs(1));
+            loop {
+                tokio::select! {
+                    _ = terminate.recv() => return Ok::<_, std::io::Error>(false),
+                    _ = interrupt.recv() => return Ok(false),
+                    _ = check.tick() => if self.thread.as_ref().is_none_or(JoinHandle::is_finished) { return Ok(true) },
+                }
+            }
+        })?;
+        if ended {
+            tracing::error!("the HTTP threads ended by themselves");
+        }
+        self.stop()
+    }
+
+    /// Stops: no new connections, requests in flight get up to `shutdown_timeout`, what was accepted is on disk, then
+    /// the store is closed clean. Blocks.
+    pub fn stop(mut self) -> anyhow::Result<()> {
+        self.shut_down()
+    }
+
+    fn shut_down(&mut self) -> anyhow::Result<()> {
+        let Some(thread) = self.thread.take() else {
+            return Ok(());
+        };
+        tracing::info!("ovation stops");
+        self.app.draining.store(true, Ordering::Relaxed);
+        // The command is sent when the future is made; the thread's end is what there is to wait for.
+        drop(self.handle.stop(true));
+        let ended = thread.join();
+        self.app.store.close();
+        self.claim = None;
+        tracing::info!("ovation has stopped");
+        match ended {
+            Ok(result) => Ok(result?),
+            Err(_) => anyhow::bail!("the HTTP server panicked"),
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Err(error) = self.shut_down() {
+            tracing::error!(%error, "the server did not stop cleanly");
+        }
+    }
+}
+
+fn handles(config: Config, data_dir: &Path, store: Store, draining: Arc<AtomicBool>) -> anyhow::Result<Handles> {
+    let key = TokenKey::load_or_create(&data_dir.join(KEY_FILE))?;
+    let threads = NonZeroUsize::new(config.hash_threads).unwrap_or(NonZeroUsize::MIN);
+    let limits = MediaLimits {
+        upload_bytes: config.upload_max_bytes,
+        ..MediaLimits::default()
+    };
+    Ok(Handles {
+        tokens: Tokens::new(key, store.store_id(), config.token_lifetime),
+        passwords: PasswordHasher::start(PoolSettings {
+            threads,
+            ..PoolSettings::default()
+        })?,
+        media: Media::open(data_dir, limits).context("the media folder can't be opened")?,
+        list_streams: Arc::new(Semaphore::new(config.list_streams)),
+        store,
+        draining,
+        config,
+    })
+}
+
+/// Removes what a process that was killed has left behind: unfinished uploads, and files whose row was never written.
+fn sweep(app: &App) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let swept = app.media.store().sweep(|hashes| {
+        let hashes = hashes.to_vec();
+        runtime.block_on(
+            app.store
+                .read(move |connection| videos::referenced_media(connection, &hashes)),
+        )
+    })?;
+    tracing::debug!(?swept, "orphans swept");
+    Ok(())
+}
+
+type Listening = (SocketAddr, ServerHandle, JoinHandle<std::io::Result<()>>);
+
+/// Binds and starts the HTTP threads, each with a runtime of its own.
+fn listen(app: &App) -> anyhow::Result<Listening> {
+    let address = app.config.listen;
+    let listener = TcpListener::bind(address).with_context(|| format!("can't listen on {address}"))?;
+    let addr = listener.local_addr()?;
+    let (started, start) = oneshot::channel();
+    let app = app.clone();
+    let thread = std::thread::Builder::new().name("http".into()).spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let server = http_server(app, listener)?;
+            // Nobody waits any more only when the start itself has failed.
+            let _ = started.send(server.handle());
+            server.await
+        })
+    })?;
+    match start.blocking_recv() {
+        Ok(handle) => Ok((addr, handle, thread)),
+        Err(_) => match thread.join() {
+            Ok(Err(error)) => Err(error.into()),
+            _ => anyhow::bail!("the HTTP server did not start"),
+        },
+    }
+}
+
+fn http_server(app: App, listener: TcpListener) -> std::io::Result<actix_web::dev::Server> {
+    let config = app.config.clone();
+    let limits = ConnectionLimits {
+        keep_alive: config.keep_alive,
+        head: config.head_timeout,
+        ..ConnectionLimits::default()
+    };
+    let per_worker = config.max_connections.div_ceil(config.workers);
+    let server = HttpServer::new(move || {
+        actix_web::App::new()
+            .app_data(web::Data::new(app.clone()))
+            .app_data(web::Data::new(app.media.clone()))
+            .wrap(from_fn(guard_panics))
+            .wrap(from_fn(log_requests))
+            .wrap(from_fn(track_requests))
+            .configure(media::routes)
+            .configure(pictures::routes)
+            .configure(api::routes)
+    })
+    .workers(config.workers)
+    .max_connections(per_worker)
+    .on_connect(on_connect(limits))
+    .keep_alive(limits.keep_alive)
+    .client_request_timeout(limits.head)
+    .shutdown_timeout(config.shutdown_timeout.as_secs())
+    .disable_signals()
+    .listen(listener)?;
+    Ok(server.run())
+}
