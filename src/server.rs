@@ -66,6 +66,7 @@ impl Server {
 
     /// Like [`Server::start`], with work between the opened store and the first request.
     pub fn start_with(config: Config, prepare: impl FnOnce(&App) -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        raise_descriptor_limit(config.max_connections);
         let data_dir = DataDir::open(&config.data_dir)?;
         let draining = Arc::new(AtomicBool::new(false));
         let options = store_options(&config, data_dir.path());
@@ -155,6 +156,25 @@ impl Drop for Server {
     }
 }
 
+/// Asks for as many descriptors as the configured connections need, as far as the system lets us: the usual soft limit
+/// of 1,024 would be met long before. Falling short is said, not fatal.
+fn raise_descriptor_limit(max_connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = max_connections as u64 + DESCRIPTORS_BESIDE;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    if raised < wanted {
+        tracing::warn!(raised, wanted, "the system allows fewer open files than max_connections needs");
+    }
+}
+
+/// Descriptors for everything but connections: databases, media files, spools, the listener, children.
+const DESCRIPTORS_BESIDE: u64 = 1024;
+
 fn handles(config: Config, data_dir: &Path, store: Store, draining: Arc<AtomicBool>) -> anyhow::Result<Handles> {
     let key = TokenKey::load_or_create(&data_dir.join(KEY_FILE))?;
     let threads = NonZeroUsize::new(config.hash_threads).unwrap_or(NonZeroUsize::MIN);
@@ -240,6 +260,7 @@ fn http_server(app: App, listener: TcpListener) -> std::io::Result<actix_web::de
     .on_connect(on_connect(limits))
     .keep_alive(limits.keep_alive)
     .client_request_timeout(limits.head)
+    .client_disconnect_timeout(limits.head)
     .shutdown_timeout(config.shutdown_timeout.as_secs())
     .disable_signals()
     .listen(listener)?;
