@@ -13,8 +13,8 @@ pub mod world;
 
 pub use answer::Reply;
 pub use persona::Persona;
-pub use shapes::{Comment, Friend, Message, User, Video};
-pub use site::{ENDPOINTS, Endpoint, Site, TokenRule};
+pub use shapes::{Comment, User, Video};
+pub use site::{ENDPOINTS, Site, TokenRule};
 pub use together::{at_once, eventually};
 pub use world::{Kind, World};
 

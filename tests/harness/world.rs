@@ -61,9 +61,9 @@ impl World {
     fn on(database: Option<Database>, change: impl FnOnce(&mut Config)) -> Self {
         let folder = TempDir::with_prefix("ovation-story-").unwrap();
         let mut config = Config::for_test(folder.path());
-        config.database_url = database.as_ref().map(|database| database.url.clone());
+        config.database_url = database.as_ref().map(|database| database.url.parse().expect("a usable URL"));
         change(&mut config);
-        let server = Server::start(config.clone()).expect("the server starts");
+        let server = serve(&config);
         Self {
             site: Site::at(server.addr()),
             server: Some(server),
@@ -85,13 +85,14 @@ impl World {
 
     /// Stops the server gracefully; data stay.
     pub fn stop(&mut self) {
-        self.server.take().expect("a running server").stop();
+        let server = self.server.take().expect("a running server");
+        server.stop().expect("it stops cleanly");
     }
 
     /// Starts it again over what is there, on a new port.
     pub fn start_again(&mut self) {
         assert!(self.server.is_none(), "stop it first");
-        let server = Server::start(self.config.clone()).expect("the server starts again");
+        let server = serve(&self.config);
         self.site.moved_to(server.addr());
         self.server = Some(server);
     }
@@ -111,12 +112,17 @@ impl World {
     }
 }
 
+fn serve(config: &Config) -> Server {
+    let helper = env!("CARGO_BIN_EXE_ovation").into();
+    Server::start_with_helper(config.clone(), helper).unwrap_or_else(|error| panic!("the server starts: {error:#}"))
+}
+
 fn collect(top: &Path, folder: &Path, found: &mut BTreeSet<PathBuf>) {
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
         let path = entry.path();
         if path.is_dir() {
             collect(top, &path, found);
-        } else if !path.to_string_lossy().contains(".sqlite") {
+        } else if !path.to_string_lossy().contains(ovation::server::STORE_FILE) {
             found.insert(path.strip_prefix(top).unwrap().to_owned());
         }
     }
@@ -125,7 +131,9 @@ fn collect(top: &Path, folder: &Path, found: &mut BTreeSet<PathBuf>) {
 impl Drop for World {
     fn drop(&mut self) {
         if let Some(server) = self.server.take() {
-            server.stop();
+            let stopped = server.stop();
+            // A second panic while the first one unwinds would hide it.
+            assert!(std::thread::panicking() || stopped.is_ok(), "{stopped:?}");
         }
     }
 }

@@ -56,10 +56,10 @@ fn paging_loses_and_repeats_nothing_even_with_ties(kind: Kind) {
     let (mut seen, mut cursors, mut cursor) = (Vec::new(), Vec::new(), String::new());
     loop {
         let page = guest.page(&cursor);
-        assert_eq!(page, guest.page(&cursor), "the same cursor gives the same page");
         if page.videos.is_empty() {
             break;
         }
+        assert_eq!(page, guest.page(&cursor), "the same cursor gives the same page");
         seen.extend(ids(&page.videos));
         cursors.push(page.next_time);
         cursor = page.next_time.to_string();

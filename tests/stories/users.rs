@@ -65,7 +65,7 @@ fn names_and_passwords_hold_1_to_32_characters(kind: Kind) {
         register(&world, &name, &name).success();
         login(&world, &name, &name).success();
     }
-    for bad in ["", &long("x", 33), &long("界", 33), &long("🦀", 33), &long("x", 100_000)] {
+    for bad in ["", &long("x", 33), &long("界", 33), &long("🦀", 33), &long("x", 20_000)] {
         for (name, password) in [(bad, PASSWORD), ("good", bad)] {
             // A query beyond what a head may hold is refused by the transport.
             let reply = register(&world, name, password);
