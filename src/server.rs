@@ -183,9 +183,19 @@ fn raise_descriptor_limit(max_connections: usize) {
         return;
     }
     let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: Some(raised), maximum: limit.maximum });
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(raised),
+            maximum: limit.maximum,
+        },
+    );
     if raised < wanted {
-        tracing::warn!(raised, wanted, "the system allows fewer open files than max_connections needs");
+        tracing::warn!(
+            raised,
+            wanted,
+            "the system allows fewer open files than max_connections needs"
+        );
     }
 }
 

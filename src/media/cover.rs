@@ -20,7 +20,7 @@ use super::error::{MediaError, blocking};
 use super::hash::ContentHash;
 use super::helper::{self, Attempt};
 use super::mp4::{self, VideoInfo};
-use super::picture::cover_size;
+use super::picture::{cover_size, interim_size};
 use super::placeholder;
 use super::store::Store;
 
@@ -151,7 +151,7 @@ impl Covers {
             }
         }
         let shared = Arc::clone(&self.shared);
-        let drawing = blocking(move || placeholder::draw(&hash, cover_size(&mp4::check(&shared.video(&hash)?)?)));
+        let drawing = blocking(move || placeholder::draw(&hash, interim_size(&mp4::check(&shared.video(&hash)?)?)));
         Ok(Cover::Interim(Bytes::from(drawing.await?)))
     }
 
@@ -247,7 +247,7 @@ impl Job {
             Ok(done) => done,
             Err(MediaError::NotFound) => Done::Missing,
             Err(error) => {
-                tracing::warn!(%error, hash = %self.hash, "a cover could not be made");
+                tracing::warn!(%error, disk = ?error.disk(), hash = %self.hash, "a cover could not be made");
                 Done::Later
             }
         };

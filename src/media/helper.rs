@@ -54,7 +54,7 @@ where
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {
-            tracing::warn!(%error, "a cover helper could not be started");
+            tracing::warn!(error = ?error.kind(), "a cover helper could not be started");
             return Attempt::NotStarted;
         }
     };

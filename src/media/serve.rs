@@ -218,7 +218,7 @@ fn failure(error: &MediaError) -> HttpResponse {
         MediaError::NotFound => not_found(),
         MediaError::Busy => envelope(StatusCode::SERVICE_UNAVAILABLE, &ApiError::Busy),
         _ => {
-            tracing::error!(%error, "a media file could not be read");
+            tracing::error!(%error, disk = ?error.disk(), "a media file could not be read");
             envelope(StatusCode::SERVICE_UNAVAILABLE, &ApiError::Unavailable)
         }
     }

@@ -97,9 +97,13 @@ impl Store {
     /// given back. The file stays safe from the sweep and from others' failures until the guard is told how it ended.
     pub async fn keep(&self, received: Received) -> Result<Kept, MediaError> {
         let store = self.clone();
-        blocking(move || store.keep_now(received)).await
+        let mut kept = blocking(move || store.keep_now(received)).await?;
+        kept.verdict = Verdict::Unknown;
+        Ok(kept)
     }
 
+    /// Until the guard is handed over, dropping it means that nobody can have written a row: the request was dropped
+    /// while this ran, or the disk failed half way.
     fn keep_now(&self, received: Received) -> Result<Kept, MediaError> {
         let (hash, length) = (received.hash(), received.length());
         received.file.sync_all()?;
@@ -148,7 +152,7 @@ impl Store {
         Kept {
             store: self.clone(),
             hash,
-            verdict: Verdict::Unknown,
+            verdict: Verdict::Discarded,
         }
     }
 
