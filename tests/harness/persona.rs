@@ -59,6 +59,11 @@ impl Persona {
         }
     }
 
+    /// The server this persona talks to.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
     /// The same person with another token in hand.
     #[must_use]
     pub fn with_token(&self, token: &str) -> Self {
