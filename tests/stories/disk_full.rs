@@ -46,6 +46,8 @@ fn a_full_disk_refuses_and_recovers(kind: Kind) {
     let room = vec![0; 1 << 16];
     let mut file = std::fs::File::create(&ballast).unwrap();
     while std::io::Write::write_all(&mut file, &room).is_ok() {}
+    // Space comes back only when nobody has the file open any more.
+    drop(file);
 
     for number in 0..5 {
         let reply = ann.uploads("too much", &clip::of_length(200_000 + number));

@@ -8,7 +8,7 @@ use diesel::connection::SimpleConnection;
 use tempfile::TempDir;
 
 use crate::harness::clip::{CLIP, Multipart};
-use crate::harness::mariadb::{self, Database};
+use crate::harness::mariadb::{Database, shared};
 use crate::harness::process::{self, Process};
 use crate::harness::raw::{Wire, head};
 use crate::harness::{Kind, World, eventually, on_both_stores};
@@ -33,7 +33,7 @@ impl Ground {
     pub fn new(kind: Kind) -> Self {
         Self {
             folder: TempDir::with_prefix("ovation-story-").unwrap(),
-            database: (kind == Kind::Mariadb).then(|| mariadb::shared().new_database()),
+            database: (kind == Kind::Mariadb).then(|| shared().new_database()),
         }
     }
 
@@ -150,7 +150,7 @@ fn tokens_of_a_wiped_store_die(kind: Kind) {
     match &world.database {
         Some(database) => {
             let name = &database.name;
-            mariadb::shared().sql(&format!("DROP DATABASE {name}; CREATE DATABASE {name}"));
+            shared().sql(&format!("DROP DATABASE {name}; CREATE DATABASE {name}"));
         }
         None => {
             for entry in std::fs::read_dir(world.data_dir()).unwrap().flatten() {
