@@ -5,7 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -66,6 +66,23 @@ impl Server {
 
     /// Like [`Server::start`], with work between the opened store and the first request.
     pub fn start_with(config: Config, prepare: impl FnOnce(&App) -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        let limits = media_limits(&config);
+        Self::launch(config, limits, prepare)
+    }
+
+    /// Like [`Server::start`], with covers made by the `ovation` binary at `program`: in a test the running program is
+    /// the test and knows nothing of covers. All else is the production wiring.
+    pub fn start_with_helper(config: Config, program: PathBuf) -> anyhow::Result<Self> {
+        let mut limits = media_limits(&config);
+        limits.covers.executable = program;
+        Self::launch(config, limits, |_| Ok(()))
+    }
+
+    fn launch(
+        config: Config,
+        limits: MediaLimits,
+        prepare: impl FnOnce(&App) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
         raise_descriptor_limit(config.max_connections);
         let data_dir = DataDir::open(&config.data_dir)?;
         let draining = Arc::new(AtomicBool::new(false));
@@ -77,7 +94,7 @@ impl Server {
         };
         let claim = Claim::take(&options, on_lost).context("the database can't be claimed")?;
         let store = Store::open(&options).context("the database can't be opened")?;
-        let app = App::new(handles(config, data_dir.path(), store, draining)?);
+        let app = App::new(handles(config, limits, data_dir.path(), store, draining)?);
         prepare(&app)?;
         sweep(&app)?;
         let (addr, handle, thread) = listen(&app)?;
@@ -185,13 +202,22 @@ fn raise_descriptor_limit(max_connections: usize) {
 /// Descriptors for everything but connections: databases, media files, spools, the listener, children.
 const DESCRIPTORS_BESIDE: u64 = 1024;
 
-fn handles(config: Config, data_dir: &Path, store: Store, draining: Arc<AtomicBool>) -> anyhow::Result<Handles> {
-    let key = TokenKey::load_or_create(&data_dir.join(KEY_FILE))?;
-    let threads = NonZeroUsize::new(config.hash_threads).unwrap_or(NonZeroUsize::MIN);
-    let limits = MediaLimits {
+fn media_limits(config: &Config) -> MediaLimits {
+    MediaLimits {
         upload_bytes: config.upload_max_bytes,
         ..MediaLimits::default()
-    };
+    }
+}
+
+fn handles(
+    config: Config,
+    limits: MediaLimits,
+    data_dir: &Path,
+    store: Store,
+    draining: Arc<AtomicBool>,
+) -> anyhow::Result<Handles> {
+    let key = TokenKey::load_or_create(&data_dir.join(KEY_FILE))?;
+    let threads = NonZeroUsize::new(config.hash_threads).unwrap_or(NonZeroUsize::MIN);
     Ok(Handles {
         tokens: Tokens::new(key, store.store_id(), config.token_lifetime),
         passwords: PasswordHasher::start(PoolSettings {

@@ -1,0 +1,216 @@
+//! A MariaDB of the tests' own: in a temporary folder, on a free port, gone with the test process.
+//!
+//! A small shell stands guard over the server: it starts it for every line it reads and, when its input ends because
+//! the test process is gone (also after a kill -9), kills it and removes the folder. Never touches a MariaDB that was
+//! there before.
+
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use super::together::eventually;
+
+const GUARD: &str = r#"
+dir=$1; shift
+while read -r _; do
+  mariadbd "$@" </dev/null >>"$dir/log" 2>&1 &
+  pid=$!
+  echo "$pid"
+done
+kill -9 "$pid"; wait; rm -rf "$dir"
+"#;
+
+const FOLDER_PREFIX: &str = "ovation-stories-mariadb-";
+const PASSWORD: &str = "stories";
+
+/// One running MariaDB.
+pub struct Instance {
+    folder: PathBuf,
+    port: u16,
+    guard: Mutex<Guard>,
+    next_database: AtomicU32,
+}
+
+struct Guard {
+    _shell: Child,
+    orders: ChildStdin,
+    answers: BufReader<ChildStdout>,
+    pid: Option<u32>,
+}
+
+/// The instance that all stories share, started by the first that needs it.
+pub fn shared() -> &'static Instance {
+    static SHARED: OnceLock<Instance> = OnceLock::new();
+    SHARED.get_or_init(Instance::start)
+}
+
+impl Instance {
+    /// Starts a server of its own; for stories that stop or kill it.
+    pub fn start() -> Self {
+        sweep();
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
+        std::fs::create_dir(&folder).expect("a temporary folder for MariaDB");
+        install(&folder);
+        let port = free_port();
+        let instance = Self {
+            port,
+            guard: Mutex::new(Guard::over(&folder, port)),
+            folder,
+            next_database: AtomicU32::new(1),
+        };
+        instance.launch();
+        instance.sql(&format!(
+            "CREATE USER 'ovation'@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON `story\\_%`.* TO 'ovation'@'%'"
+        ));
+        instance
+    }
+
+    /// Starts (or starts again) the server and waits until it answers.
+    pub fn launch(&self) {
+        self.guard.lock().unwrap().launch();
+        eventually("MariaDB answers", Duration::from_secs(30), || {
+            self.client("SELECT 1").output().unwrap().status.success().then_some(())
+        });
+    }
+
+    /// Makes an empty database and gives the URL that reaches it.
+    pub fn new_database(&self) -> Database {
+        let name = format!("story_{}", self.next_database.fetch_add(1, Ordering::Relaxed));
+        self.sql(&format!("CREATE DATABASE {name}"));
+        let url = format!("mysql://ovation:{PASSWORD}@127.0.0.1:{}/{name}", self.port);
+        Database { name, url }
+    }
+
+    /// Runs statements as the administrator; rows as lines, columns between tabs.
+    pub fn sql(&self, statements: &str) -> String {
+        let output = self.client(statements).output().expect("the MariaDB client runs");
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{statements}: {complaint}");
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn client(&self, statements: &str) -> Command {
+        let mut client = Command::new("mariadb");
+        client
+            .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names"])
+            .args(["--default-character-set=utf8mb4", "--connect-timeout=2"])
+            .arg(format!("--socket={}", self.folder.join("socket").display()))
+            .arg(format!("--execute={statements}"));
+        client
+    }
+
+    /// Freezes the server: connections stay, nothing answers.
+    pub fn freeze(&self) {
+        self.signal("STOP");
+    }
+
+    /// Ends a freeze.
+    pub fn thaw(&self) {
+        self.signal("CONT");
+    }
+
+    /// Kills the server as a power cut would. [`Instance::launch`] brings it back.
+    pub fn crash(&self) {
+        self.signal("KILL");
+        let pid = self.guard.lock().unwrap().pid.take().expect("a running MariaDB");
+        let stat = PathBuf::from(format!("/proc/{pid}/stat"));
+        eventually("a killed MariaDB is gone", Duration::from_secs(10), || {
+            // The guard reaps it only with its next order; a zombie holds no port and no file.
+            let state = std::fs::read_to_string(&stat).unwrap_or_else(|_| ") Z".to_owned());
+            state.contains(") Z").then_some(())
+        });
+    }
+
+    fn signal(&self, signal: &str) {
+        let pid = self.guard.lock().unwrap().pid.expect("a running MariaDB");
+        let sent = Command::new("kill").args(["-s", signal, &pid.to_string()]).status();
+        assert!(sent.unwrap().success(), "kill -s {signal} {pid}");
+    }
+}
+
+impl Guard {
+    fn over(folder: &Path, port: u16) -> Self {
+        let in_folder = |name: &str| folder.join(name).display().to_string();
+        let mut shell = Command::new("sh")
+            .args(["-c", GUARD, "guard"])
+            .arg(folder)
+            .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-name-resolve"])
+            .arg(format!("--port={port}"))
+            .arg(format!("--datadir={}", in_folder("data")))
+            .arg(format!("--socket={}", in_folder("socket")))
+            .arg(format!("--pid-file={}", in_folder("pid")))
+            .args(["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=1"])
+            .args(["--innodb-log-file-size=16M", "--max-connections=500"])
+            // A group of its own: Ctrl-C must reach the tests and leave the guard to clean up behind them.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        Self {
+            orders: shell.stdin.take().unwrap(),
+            answers: BufReader::new(shell.stdout.take().unwrap()),
+            _shell: shell,
+            pid: None,
+        }
+    }
+
+    fn launch(&mut self) {
+        assert!(self.pid.is_none(), "MariaDB runs already");
+        writeln!(self.orders, "launch").unwrap();
+        let mut line = String::new();
+        self.answers.read_line(&mut line).unwrap();
+        self.pid = Some(line.trim().parse().expect("the guard answers with a process id"));
+    }
+}
+
+/// A database of one world, and how to reach it.
+pub struct Database {
+    /// Its name on the server.
+    pub name: String,
+    /// What `database_url` takes.
+    pub url: String,
+}
+
+fn install(folder: &Path) {
+    let output = Command::new("mariadb-install-db")
+        .args(["--no-defaults", "--user=root", "--skip-test-db", "--auth-root-authentication-method=normal"])
+        .args(["--innodb-log-file-size=16M", "--innodb-undo-tablespaces=0"])
+        .arg(format!("--datadir={}", folder.join("data").display()))
+        .output()
+        .unwrap_or_else(|error| {
+            panic!("MariaDB is not installed ({error}): run tests/setup once; no story is skipped without it")
+        });
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "mariadb-install-db: {complaint}");
+}
+
+fn free_port() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// Removes folders whose test process is gone and whose guard could not clean up (the machine went down).
+fn sweep() {
+    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
+        let name = entry.file_name();
+        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(FOLDER_PREFIX)) else {
+            continue;
+        };
+        let owner = rest.split('-').next().unwrap_or_default();
+        let guard_had_time = entry
+            .metadata()
+            .and_then(|known| known.modified())
+            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_secs(60)));
+        if guard_had_time && !Path::new("/proc").join(owner).exists() {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
