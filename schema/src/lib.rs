@@ -15,6 +15,7 @@ pub mod favorites;
 pub mod follows;
 mod id_source;
 mod ids;
+pub mod likes;
 pub mod messages;
 pub mod migrate;
 mod pool;
