@@ -258,3 +258,29 @@ pub(crate) fn lock_video(connection: &mut DbConnection, video: VideoId) -> Resul
     }
     Ok(())
 }
+
+/// Locks the rows of videos in ascending order until the transaction ends.
+pub(crate) fn lock_videos(connection: &mut DbConnection, videos: &[VideoId]) -> Result<(), StoreError> {
+    use crate::tables::videos::dsl;
+    if let DbConnection::Mysql(connection) = connection {
+        let rows = dsl::videos
+            .filter(dsl::id.eq_any(videos))
+            .select(dsl::id)
+            .order(dsl::id.asc());
+        rows.for_update().load::<VideoId>(connection)?;
+    }
+    Ok(())
+}
+
+/// Locks the mark until the transaction ends: one flush at a time.
+pub(crate) fn lock_mark(connection: &mut DbConnection) -> Result<(), StoreError> {
+    use crate::tables::ledger_mark::dsl;
+    if let DbConnection::Mysql(connection) = connection {
+        dsl::ledger_mark
+            .find(1)
+            .select(dsl::position)
+            .for_update()
+            .first::<i64>(connection)?;
+    }
+    Ok(())
+}

@@ -16,12 +16,14 @@ pub mod follows;
 mod id_source;
 mod ids;
 pub mod likes;
+pub mod mark;
 pub mod messages;
 pub mod migrate;
 mod pool;
 mod store;
 mod tables;
 pub mod users;
+pub mod verify;
 pub mod videos;
 mod writer;
 

@@ -7,6 +7,7 @@ use diesel::prelude::*;
 use crate::backend::DbConnection;
 use crate::error::StoreError;
 use crate::ids::{UserId, VideoId};
+use crate::mark;
 use crate::tables::{clocks, users, videos};
 use crate::users::UserRow;
 
@@ -26,6 +27,11 @@ pub struct VideoRow {
     pub favorite_count: i64,
     /// Comments.
     pub comment_count: i64,
+    /// The mark this row was read with, in the same statement: which likes `favorite_count` contains.
+    #[diesel(select_expression = mark::now())]
+    #[diesel(select_expression_type = mark::Now)]
+    #[diesel(deserialize_as = Option<i64>)]
+    pub mark: mark::Position,
 }
 
 /// A video with its author.
