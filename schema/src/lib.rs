@@ -17,6 +17,7 @@ mod id_source;
 mod ids;
 pub mod messages;
 pub mod migrate;
+mod mysql;
 mod pool;
 mod store;
 mod tables;
@@ -43,5 +44,5 @@ pub fn now_ms() -> i64 {
 
 /// Opens one connection outside any pool, for commands. Blocks.
 pub fn connect(options: &Options) -> Result<DbConnection, StoreError> {
-    pool::connect(options, backend::Role::Writer)
+    pool::connect(options, backend::Role::Admin)
 }
