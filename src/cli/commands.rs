@@ -10,12 +10,23 @@ use super::{MigrateAction, Secret, SeedArgs, ServeArgs, UserAction, print_line};
 use crate::auth::{PasswordHasher, PoolSettings};
 use crate::config::Config;
 use crate::identity::DataDir;
-use crate::media;
 use crate::server::{Server, store_options};
+use crate::{demo, media};
 
 /// Runs the server until a signal ends it.
-pub fn serve(config: Config, _args: &ServeArgs) -> anyhow::Result<()> {
-    let server = Server::start(config)?;
+pub fn serve(config: Config, args: &ServeArgs) -> anyhow::Result<()> {
+    let public_url = config.public_url.clone();
+    let mut filled = None;
+    let server = Server::start_with(config, |app| {
+        if args.demo {
+            filled = Some(demo::fill(app)?);
+        }
+        Ok(())
+    })?;
+    if let Some(demo) = filled {
+        // A password is for whoever started this, not for whoever reads the log: so not through it.
+        print_line(&demo.greeting(server.addr(), public_url.as_deref()))?;
+    }
     server.run_until_signal()
 }
 
