@@ -151,14 +151,12 @@ fn reachable(listening: SocketAddr) -> SocketAddr {
 /// A rule above and below; none at the sides, so that a line can be copied whole.
 fn frame(lines: &[String]) -> String {
     let rule = "─".repeat(78);
-    let mut text = format!("\n{rule}\n");
-    for line in lines {
-        let indent = if line.is_empty() { "" } else { "  " };
-        text.push_str(&format!("{indent}{line}\n"));
-    }
-    text.push_str(&rule);
-    text.push('\n');
-    text
+    let body: String = lines.iter().flat_map(|line| [indent(line), line, "\n"]).collect();
+    format!("\n{rule}\n{body}{rule}\n")
+}
+
+fn indent(line: &str) -> &'static str {
+    if line.is_empty() { "" } else { "  " }
 }
 
 #[cfg(test)]

@@ -115,13 +115,13 @@ fn every_account_has_the_password_and_a_hash_of_its_own() {
     });
     let distinct: std::collections::HashSet<_> = hashes.iter().collect();
     assert_eq!(distinct.len(), USERS.len());
-    let hasher = crate::auth::PasswordHasher::start(crate::auth::PoolSettings::default()).unwrap();
+    let pool = crate::auth::PasswordHasher::start(crate::auth::PoolSettings::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
     for hash in hashes {
-        let verdict = runtime.block_on(hasher.verify(password.clone(), Some(hash))).unwrap();
+        let verdict = runtime.block_on(pool.verify(password.clone(), Some(hash))).unwrap();
         assert_eq!(verdict, Verdict::Right { rehash_needed: false });
     }
 }

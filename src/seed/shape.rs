@@ -274,8 +274,8 @@ mod tests {
         }
         // Of weights 1, 1/2 … 1/8: the exact chances that the first is among two and among three.
         let chance = |draws: u32| -> f64 {
-            fn missed(left: u32, gone: &[usize]) -> f64 {
-                let weight = |index: usize| 1.0 / (index as f64 + 1.0);
+            fn missed(left: u32, gone: &[u32]) -> f64 {
+                let weight = |index: u32| 1.0 / (f64::from(index) + 1.0);
                 let open = (0..8).filter(|index| !gone.contains(index));
                 let sum: f64 = open.clone().map(weight).sum();
                 if left == 0 {

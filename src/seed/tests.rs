@@ -160,10 +160,10 @@ fn equal_sizes_make_equal_worlds_and_other_seeds_others() {
         (&folders[2], Size { seed: 2, ..SMALL }),
     ]
     .map(|(folder, size)| seeded(folder.path(), size));
-    for table in 0..TABLES.len() {
+    for (table, (name, ..)) in TABLES.iter().enumerate() {
         let rows_of_first = rows(&mut first, table);
-        assert_eq!(rows_of_first, rows(&mut again, table));
-        assert_ne!(rows_of_first, rows(&mut other, table), "{}", TABLES[table].0);
+        assert_eq!(rows_of_first, rows(&mut again, table), "{name}");
+        assert_ne!(rows_of_first, rows(&mut other, table), "{name}");
     }
 }
 
@@ -178,11 +178,9 @@ fn the_world_is_the_one_of_earlier_versions() {
             digest.update(row.as_bytes());
         }
     }
-    let digest: String = digest.finish().as_ref()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    assert_eq!(digest, "c4974c15b8e1e4e8");
+    let digest = digest.finish();
+    let start = u64::from_be_bytes(digest.as_ref()[..8].try_into().unwrap());
+    assert_eq!(start, 0xc497_4c15_b8e1_e4e8);
 }
 
 #[test]
@@ -235,10 +233,8 @@ fn likes_follows_and_comments_are_zipf_like() {
         "and an r-th of some 10,000 below: {given:?}"
     );
     let largest = share("follower_count", "users", 1);
-    assert!(
-        (750..=1_500).contains(&largest),
-        "about a fifth follow the largest account: {largest}"
-    );
+    // A fifth at a million users; more here, since the fewer there are the more of all follows the first one gets.
+    assert!((1_250..=1_750).contains(&largest), "{largest}");
     assert!(share("follow_count", "users", 5_000) >= 2, "everybody follows somebody");
 }
 
@@ -253,7 +249,7 @@ fn a_store_with_somebody_in_it_is_refused_and_an_interrupted_load_leaves_nothing
         active: true,
         changed_at: 1,
     };
-    bulk.favorites(&[like.clone()]).unwrap();
+    bulk.favorites(std::slice::from_ref(&like)).unwrap();
     assert!(matches!(bulk.favorites(&[like]), Err(StoreError::Duplicate)));
     drop(bulk);
     assert_eq!(
