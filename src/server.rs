@@ -98,7 +98,12 @@ impl Server {
         prepare(&app)?;
         sweep(&app)?;
         let (addr, handle, thread) = listen(&app)?;
-        tracing::info!(listen = %addr, store = options.database.kind(), "ovation serves on http://{addr}");
+        tracing::info!(
+            listen = %addr,
+            store = options.database.kind(),
+            version = crate::version::VERSION,
+            "ovation serves on http://{addr}"
+        );
         Ok(Self {
             addr,
             app,

@@ -26,8 +26,8 @@ pub struct Refusal {
 
 /// Words that no visitor should ever read: they tell of the inside.
 const INTERNAL_WORDS: &[&str] = &[
-    "select ", "insert ", "update ", "sqlite", "mysql", "mariadb", "diesel", "r2d2", ".rs:", "src/", "/tmp", "panicked",
-    "unwrap", "thread", "stack", "error(", "os error",
+    "select ", "insert ", "update ", "sqlite", "mysql", "mariadb", "diesel", "r2d2", ".rs:", "src/", "/tmp",
+    "panicked", "unwrap", "thread", "stack", "error(", "os error",
 ];
 
 impl Reply {

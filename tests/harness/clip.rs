@@ -46,7 +46,11 @@ impl Multipart {
     /// Adds the file the contract calls `data`, as a phone sends it.
     #[must_use]
     pub fn file(self, content: &[u8]) -> Self {
-        self.part("form-data; name=\"data\"; filename=\"bear.mp4\"", Some("video/mp4"), content)
+        self.part(
+            "form-data; name=\"data\"; filename=\"bear.mp4\"",
+            Some("video/mp4"),
+            content,
+        )
     }
 
     /// Adds a part with any disposition and type.

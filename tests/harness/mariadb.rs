@@ -141,7 +141,12 @@ impl Guard {
         let mut shell = program("sh")
             .args(["-c", GUARD, "guard"])
             .arg(folder)
-            .args(["--no-defaults", "--user=root", "--bind-address=127.0.0.1", "--skip-name-resolve"])
+            .args([
+                "--no-defaults",
+                "--user=root",
+                "--bind-address=127.0.0.1",
+                "--skip-name-resolve",
+            ])
             .arg(format!("--port={port}"))
             .arg(format!("--datadir={}", in_folder("data")))
             .arg(format!("--socket={}", in_folder("socket")))
@@ -189,7 +194,12 @@ fn program(name: &str) -> Command {
 
 fn install(folder: &Path) {
     let output = program("mariadb-install-db")
-        .args(["--no-defaults", "--user=root", "--skip-test-db", "--auth-root-authentication-method=normal"])
+        .args([
+            "--no-defaults",
+            "--user=root",
+            "--skip-test-db",
+            "--auth-root-authentication-method=normal",
+        ])
         .args(["--innodb-log-file-size=16M", "--innodb-undo-tablespaces=0"])
         .arg(format!("--datadir={}", folder.join("data").display()))
         .output()

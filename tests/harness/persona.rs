@@ -100,7 +100,10 @@ impl Persona {
     /// The page of the feed before `latest_time`.
     pub fn page(&self, latest_time: &dyn Display) -> Page {
         let mut payload = self.get("/douyin/feed/", &[("latest_time", latest_time)]).success();
-        let next_time = payload.remove("next_time").and_then(|time| time.as_i64()).expect("next_time");
+        let next_time = payload
+            .remove("next_time")
+            .and_then(|time| time.as_i64())
+            .expect("next_time");
         let videos: Vec<Video> = list(payload, "video_list", Video::read);
         assert!(videos.len() <= 30, "a page holds 30 at most: {}", videos.len());
         Page { videos, next_time }
@@ -257,11 +260,17 @@ impl Persona {
         );
         let messages = list(reply.success(), "message_list", Message::read);
         for pair in messages.windows(2) {
-            assert!(pair[0].create_time < pair[1].create_time, "strictly increasing: {pair:?}");
+            assert!(
+                pair[0].create_time < pair[1].create_time,
+                "strictly increasing: {pair:?}"
+            );
         }
         for message in &messages {
             let ends = (message.from_user_id, message.to_user_id);
-            assert!(ends == (self.id, other.id) || ends == (other.id, self.id), "{message:?}");
+            assert!(
+                ends == (self.id, other.id) || ends == (other.id, self.id),
+                "{message:?}"
+            );
         }
         messages
     }

@@ -21,8 +21,13 @@ pub struct Process {
 /// A command of the binary that dies with the thread (the test) that starts it.
 pub fn ovation(arguments: &[&str]) -> Command {
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_ovation")]).args(arguments);
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(["--pdeathsig", "KILL", env!("CARGO_BIN_EXE_ovation")])
+        .args(arguments);
+    command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     // Nothing of the person's own settings may reach a test.
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("OVATION_")) {
         command.env_remove(name);
@@ -36,7 +41,13 @@ pub fn run(arguments: &[&str]) -> Output {
 }
 
 fn serve_arguments<'a>(data_dir: &'a Path, database_url: Option<&'a str>) -> Vec<&'a str> {
-    let mut arguments = vec!["serve", "--listen", "127.0.0.1:0", "--data-dir", data_dir.to_str().unwrap()];
+    let mut arguments = vec![
+        "serve",
+        "--listen",
+        "127.0.0.1:0",
+        "--data-dir",
+        data_dir.to_str().unwrap(),
+    ];
     if let Some(url) = database_url {
         arguments.extend(["--database-url", url]);
     }
@@ -46,7 +57,9 @@ fn serve_arguments<'a>(data_dir: &'a Path, database_url: Option<&'a str>) -> Vec
 impl Process {
     /// Starts `serve` and waits until its log names the address.
     pub fn serve(data_dir: &Path, database_url: Option<&str>) -> Self {
-        let mut child = ovation(&serve_arguments(data_dir, database_url)).spawn().expect("it starts");
+        let mut child = ovation(&serve_arguments(data_dir, database_url))
+            .spawn()
+            .expect("it starts");
         let log = Arc::new(Mutex::new(Vec::new()));
         collect(child.stdout.take().unwrap(), &log);
         collect(child.stderr.take().unwrap(), &log);
@@ -65,7 +78,9 @@ impl Process {
 
     /// Runs a `serve` that is expected to refuse; what it said.
     pub fn refuses_to_serve(data_dir: &Path, database_url: Option<&str>) -> String {
-        let mut child = ovation(&serve_arguments(data_dir, database_url)).spawn().expect("it starts");
+        let mut child = ovation(&serve_arguments(data_dir, database_url))
+            .spawn()
+            .expect("it starts");
         let log = Arc::new(Mutex::new(Vec::new()));
         collect(child.stdout.take().unwrap(), &log);
         collect(child.stderr.take().unwrap(), &log);
@@ -86,7 +101,9 @@ impl Process {
 
     /// Sends a signal by name.
     pub fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status();
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.child.id().to_string()])
+            .status();
         assert!(sent.unwrap().success());
     }
 
@@ -119,5 +136,8 @@ fn address_in(line: &str) -> Option<SocketAddr> {
     let end = line[start + 10..]
         .find(|letter: char| !letter.is_ascii_digit())
         .map_or(line.len(), |length| start + 10 + length);
-    line[start..end].parse().ok().filter(|address: &SocketAddr| address.port() != 0)
+    line[start..end]
+        .parse()
+        .ok()
+        .filter(|address: &SocketAddr| address.port() != 0)
 }

@@ -112,7 +112,10 @@ impl<'a> Fields<'a> {
 
     fn url(&mut self, key: &str) -> String {
         let url = self.text(key);
-        assert!(url.starts_with("http://") || url.starts_with("https://"), "{key}: {url:?}");
+        assert!(
+            url.starts_with("http://") || url.starts_with("https://"),
+            "{key}: {url:?}"
+        );
         url
     }
 
@@ -122,7 +125,12 @@ impl<'a> Fields<'a> {
     }
 
     fn end(&self) {
-        assert_eq!(self.taken, self.map.len(), "fields the contract has not: {:?}", self.map);
+        assert_eq!(
+            self.taken,
+            self.map.len(),
+            "fields the contract has not: {:?}",
+            self.map
+        );
     }
 }
 

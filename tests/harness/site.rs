@@ -107,7 +107,8 @@ impl Site {
     /// Sends one request to an absolute URL; fails the test when no whole answer comes.
     pub fn send(&self, request: http::Request<Vec<u8>>) -> Reply {
         let shown = format!("{} {}", request.method(), request.uri());
-        self.try_send(request).unwrap_or_else(|error| panic!("{shown}: {error}"))
+        self.try_send(request)
+            .unwrap_or_else(|error| panic!("{shown}: {error}"))
     }
 
     /// Sends one request; the error is the connection's.
@@ -121,7 +122,12 @@ impl Site {
         let headers = response
             .headers()
             .iter()
-            .map(|(name, value)| (name.as_str().to_owned(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+            .map(|(name, value)| {
+                (
+                    name.as_str().to_owned(),
+                    String::from_utf8_lossy(value.as_bytes()).into_owned(),
+                )
+            })
             .collect();
         let body = response.body_mut().with_config().limit(64 << 20).read_to_vec()?;
         Ok(Reply {
@@ -148,7 +154,11 @@ impl Site {
 
     /// The request that [`Site::request`] sends.
     pub fn build(&self, method: &str, target: &str, headers: &[(&str, &str)], body: Vec<u8>) -> http::Request<Vec<u8>> {
-        let url = if target.starts_with("http") { target.to_owned() } else { self.url(target) };
+        let url = if target.starts_with("http") {
+            target.to_owned()
+        } else {
+            self.url(target)
+        };
         let mut request = http::Request::builder().method(method).uri(url);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -173,7 +183,11 @@ impl Site {
 
     /// Logs a registered persona in again.
     pub fn login(&self, name: &str) -> Persona {
-        let reply = self.call("POST", "/douyin/user/login/", &[("username", &name), ("password", &PASSWORD)]);
+        let reply = self.call(
+            "POST",
+            "/douyin/user/login/",
+            &[("username", &name), ("password", &PASSWORD)],
+        );
         Persona::welcomed(self, name, &reply)
     }
 

@@ -62,7 +62,9 @@ impl World {
     fn on(database: Option<Database>, change: impl FnOnce(&mut Config)) -> Self {
         let folder = TempDir::with_prefix("ovation-story-").unwrap();
         let mut config = Config::for_test(folder.path());
-        config.database_url = database.as_ref().map(|database| database.url.parse().expect("a usable URL"));
+        config.database_url = database
+            .as_ref()
+            .map(|database| database.url.parse().expect("a usable URL"));
         change(&mut config);
         let server = serve(&config);
         Self {
@@ -106,7 +108,10 @@ impl World {
 
     /// Fills the store directly, in one transaction, where a thousand requests would only take time.
     pub fn fill(&self, change: impl Fn(&mut DbConnection) -> Result<(), StoreError> + Send + 'static) {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         let store = self.server().store().clone();
         runtime.block_on(store.write(change)).unwrap();
     }

@@ -49,7 +49,20 @@ const NO_IDS: &[&str] = &[
 ];
 
 const NO_ACTIONS: &[&str] = &[
-    "", "0", "3", "-1", "abc", "1.5", "12", "4294967297", "18446744073709551617", "null", "one", "\u{661}", "1\u{0}", "1e400",
+    "",
+    "0",
+    "3",
+    "-1",
+    "abc",
+    "1.5",
+    "12",
+    "4294967297",
+    "18446744073709551617",
+    "null",
+    "one",
+    "\u{661}",
+    "1\u{0}",
+    "1e400",
 ];
 
 struct Scene {
@@ -91,22 +104,36 @@ impl Scene {
             )
         });
         let comments = self.ann.comments_of(&self.video);
-        format!("{people:?} {:?} {comments:?} {:?}", self.world.feed(), self.ann.chat(&self.ben, &0))
+        format!(
+            "{people:?} {:?} {comments:?} {:?}",
+            self.world.feed(),
+            self.ann.chat(&self.ben, &0)
+        )
     }
 
     /// Sends each action with `replace` put into its parameters; all must be refused, and nothing change.
     fn refuses(&self, replace: &dyn Fn(&'static str, &str) -> Option<String>, what: &str) {
         let before = self.state();
         for (path, params) in self.actions() {
-            let changed: Vec<(&str, Option<String>)> = params.iter().map(|(key, value)| (*key, replace(key, value))).collect();
-            let same = changed.iter().zip(&params).all(|((_, new), (_, old))| new.as_ref() == Some(old));
+            let changed: Vec<(&str, Option<String>)> =
+                params.iter().map(|(key, value)| (*key, replace(key, value))).collect();
+            let same = changed
+                .iter()
+                .zip(&params)
+                .all(|((_, new), (_, old))| new.as_ref() == Some(old));
             if same {
                 continue;
             }
-            let sent: Vec<(&str, &dyn Display)> =
-                changed.iter().filter_map(|(key, value)| value.as_ref().map(|value| (*key, value as &dyn Display))).collect();
+            let sent: Vec<(&str, &dyn Display)> = changed
+                .iter()
+                .filter_map(|(key, value)| value.as_ref().map(|value| (*key, value as &dyn Display)))
+                .collect();
             let reply = self.ann.post(path, &sent);
-            assert!(!reply.text().contains("\"status_code\":0"), "{path} {what}: {}", reply.text());
+            assert!(
+                !reply.text().contains("\"status_code\":0"),
+                "{path} {what}: {}",
+                reply.text()
+            );
             reply.refused();
         }
         assert_eq!(self.state(), before, "{what}");
@@ -119,8 +146,14 @@ impl Scene {
         let action = |kind: i64| ("action_type", kind.to_string());
         vec![
             ("/douyin/favorite/action/", vec![video.clone(), action(1)]),
-            ("/douyin/comment/action/", vec![video.clone(), action(1), ("comment_text", "no".into())]),
-            ("/douyin/comment/action/", vec![video, action(2), ("comment_id", self.comment.to_string())]),
+            (
+                "/douyin/comment/action/",
+                vec![video.clone(), action(1), ("comment_text", "no".into())],
+            ),
+            (
+                "/douyin/comment/action/",
+                vec![video, action(2), ("comment_id", self.comment.to_string())],
+            ),
             ("/douyin/relation/action/", vec![to.clone(), action(1)]),
             ("/douyin/message/action/", vec![to, action(1), ("content", "no".into())]),
         ]
@@ -131,9 +164,8 @@ fn bad_ids_are_refused_by_every_action(kind: Kind) {
     let scene = Scene::new(kind);
     for bad in NO_IDS.iter().chain(&["", "0"]) {
         for id in ["video_id", "to_user_id", "comment_id"] {
-            let replace = |key: &'static str, value: &str| {
-                Some(if key == id { (*bad).to_owned() } else { value.to_owned() })
-            };
+            let replace =
+                |key: &'static str, value: &str| Some(if key == id { (*bad).to_owned() } else { value.to_owned() });
             scene.refuses(&replace, &format!("{id}={bad:?}"));
         }
     }
@@ -143,7 +175,11 @@ fn bad_action_types_are_refused_by_every_action(kind: Kind) {
     let scene = Scene::new(kind);
     for bad in NO_ACTIONS {
         let replace = |key: &'static str, value: &str| {
-            Some(if key == "action_type" { (*bad).to_owned() } else { value.to_owned() })
+            Some(if key == "action_type" {
+                (*bad).to_owned()
+            } else {
+                value.to_owned()
+            })
         };
         scene.refuses(&replace, &format!("action_type={bad:?}"));
     }
@@ -151,10 +187,24 @@ fn bad_action_types_are_refused_by_every_action(kind: Kind) {
 
 fn missing_parameters_are_refused_by_every_action(kind: Kind) {
     let scene = Scene::new(kind);
-    for missing in ["video_id", "to_user_id", "comment_id", "action_type", "comment_text", "content"] {
-        scene.refuses(&|key, value| (key != missing).then(|| value.to_owned()), &format!("no {missing}"));
+    for missing in [
+        "video_id",
+        "to_user_id",
+        "comment_id",
+        "action_type",
+        "comment_text",
+        "content",
+    ] {
+        scene.refuses(
+            &|key, value| (key != missing).then(|| value.to_owned()),
+            &format!("no {missing}"),
+        );
         let needs_text = |key: &'static str, value: &str| {
-            Some(if key == missing { String::new() } else { value.to_owned() })
+            Some(if key == missing {
+                String::new()
+            } else {
+                value.to_owned()
+            })
         };
         scene.refuses(&needs_text, &format!("an empty {missing}"));
     }
@@ -186,7 +236,11 @@ fn bad_ids_in_lists_show_nobody(kind: Kind) {
     for path in ["/douyin/comment/list/", "/douyin/message/chat/"] {
         scene.ben.get(path, &[]).refused();
     }
-    for path in ["/douyin/publish/list/", "/douyin/favorite/list/", "/douyin/relation/follow/list/"] {
+    for path in [
+        "/douyin/publish/list/",
+        "/douyin/favorite/list/",
+        "/douyin/relation/follow/list/",
+    ] {
         scene.world.guest().get(path, &[("user_id", &0)]).refused();
     }
     assert_eq!(scene.state(), before);
@@ -196,14 +250,23 @@ fn exponent_forms_of_existing_ids_are_understood(kind: Kind) {
     let scene = Scene::new(kind);
     // What Go's float formatting makes of ids; the official tests send them back that way.
     let (video, ben) = (format!("{}e+00", scene.video.id), format!("{}e0", scene.ben.id));
-    scene.ann.post("/douyin/favorite/action/", &[("video_id", &video), ("action_type", &1)]).done();
+    scene
+        .ann
+        .post("/douyin/favorite/action/", &[("video_id", &video), ("action_type", &1)])
+        .done();
     assert!(scene.ann.sees(&scene.video).is_favorite);
-    scene.ann.post("/douyin/relation/action/", &[("to_user_id", &ben), ("action_type", &1)]).done();
+    scene
+        .ann
+        .post("/douyin/relation/action/", &[("to_user_id", &ben), ("action_type", &1)])
+        .done();
     assert!(scene.ann.profile_of(scene.ben.id).is_follow);
     let comment = format!("{}E0", scene.comment);
     scene
         .ann
-        .post("/douyin/comment/action/", &[("video_id", &video), ("action_type", &2), ("comment_id", &comment)])
+        .post(
+            "/douyin/comment/action/",
+            &[("video_id", &video), ("action_type", &2), ("comment_id", &comment)],
+        )
         .success();
     assert_eq!(scene.ann.comments_of(&scene.video), []);
 }

@@ -39,14 +39,22 @@ fn mariadb_worlds_live_in_mariadb() {
     assert_eq!(sqlite_files(&world).len(), 0, "no SQLite file anywhere");
     let name = &world.database.as_ref().unwrap().name;
     let server = mariadb::shared();
-    for (table, rows) in
-        [("users", "2"), ("videos", "1"), ("favorites", "1"), ("comments", "1"), ("follows", "1"), ("messages", "1")]
-    {
-        assert_eq!(server.sql(&format!("SELECT COUNT(*) FROM {name}.{table}")).trim(), rows, "{table}");
+    for (table, rows) in [
+        ("users", "2"),
+        ("videos", "1"),
+        ("favorites", "1"),
+        ("comments", "1"),
+        ("follows", "1"),
+        ("messages", "1"),
+    ] {
+        assert_eq!(
+            server.sql(&format!("SELECT COUNT(*) FROM {name}.{table}")).trim(),
+            rows,
+            "{table}"
+        );
     }
-    let foreign = format!(
-        "SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{name}' AND engine <> 'InnoDB'"
-    );
+    let foreign =
+        format!("SELECT COUNT(*) FROM information_schema.tables WHERE table_schema = '{name}' AND engine <> 'InnoDB'");
     assert_eq!(server.sql(&foreign).trim(), "0", "transactions need InnoDB");
     assert!(server.sql("SELECT VERSION()").contains("MariaDB"));
 }

@@ -14,7 +14,11 @@ on_both_stores!(
 fn count(world: &World, video: &Video) -> i64 {
     let seen = world.guest().sees(video);
     let listed = world.guest().comments_of(video).len();
-    assert_eq!(seen.comment_count, i64::try_from(listed).unwrap(), "comment_count is the length of the list");
+    assert_eq!(
+        seen.comment_count,
+        i64::try_from(listed).unwrap(),
+        "comment_count is the length of the list"
+    );
     seen.comment_count
 }
 
@@ -32,12 +36,24 @@ fn a_comment_comes_back_whole_and_is_listed_at_once(kind: Kind) {
     let texts: Vec<&str> = listed.iter().map(|comment| comment.content.as_str()).collect();
     assert_eq!(texts, ["second", "first"], "newest first");
     assert_eq!((listed[0].id, listed[1].id), (second.id, first.id));
-    assert!(listed[1].user.is_follow && !listed[0].user.is_follow, "the viewer's flags");
-    assert!(world.guest().comments_of(&video).iter().all(|comment| !comment.user.is_follow));
+    assert!(
+        listed[1].user.is_follow && !listed[0].user.is_follow,
+        "the viewer's flags"
+    );
+    assert!(
+        world
+            .guest()
+            .comments_of(&video)
+            .iter()
+            .all(|comment| !comment.user.is_follow)
+    );
     assert_eq!(listed[1].create_date, first.create_date);
     assert_eq!(first.create_date, today(8), "UTC+8 by default");
     assert_eq!(count(&world, &video), 2);
-    assert_eq!(world.guest().get("/douyin/comment/list/", &[("video_id", &99)]).status, 200);
+    assert_eq!(
+        world.guest().get("/douyin/comment/list/", &[("video_id", &99)]).status,
+        200
+    );
 }
 
 fn today(hours: i64) -> String {
@@ -92,8 +108,12 @@ fn lengths_are_counted_in_characters_and_nothing_is_cut(kind: Kind) {
     }
     for text in ["", &"x".repeat(1000), &"🦀".repeat(1000), &"界".repeat(20_000)] {
         let before = count(&world, &video);
-        let params: crate::harness::site::Params<'_> =
-            &[("video_id", &video.id), ("action_type", &1), ("comment_text", &text), ("token", &ann.token)];
+        let params: crate::harness::site::Params<'_> = &[
+            ("video_id", &video.id),
+            ("action_type", &1),
+            ("comment_text", &text),
+            ("token", &ann.token),
+        ];
         let body = crate::harness::site::encoded(params).into_bytes();
         let form = [("content-type", "application/x-www-form-urlencoded")];
         let reply = world.request("POST", "/douyin/comment/action/", &form, body);
@@ -105,7 +125,11 @@ fn lengths_are_counted_in_characters_and_nothing_is_cut(kind: Kind) {
             assert_eq!(count(&world, &video), before);
         }
     }
-    ann.post("/douyin/comment/action/", &[("video_id", &video.id), ("action_type", &1)]).refused();
+    ann.post(
+        "/douyin/comment/action/",
+        &[("video_id", &video.id), ("action_type", &1)],
+    )
+    .refused();
 }
 
 fn only_its_author_deletes_a_comment_and_only_once(kind: Kind) {
@@ -128,7 +152,12 @@ fn only_its_author_deletes_a_comment_and_only_once(kind: Kind) {
     assert_eq!(count(&world, &video), 1);
     let again = ben.uncomment(video.id, comment.id);
     assert_eq!(again.status, 200);
-    assert_eq!(count(&world, &video), 1, "a second delete counts once: {}", again.text());
+    assert_eq!(
+        count(&world, &video),
+        1,
+        "a second delete counts once: {}",
+        again.text()
+    );
     assert_eq!(ben.comments_of(&video), [kept]);
 
     let comment = ben.comments(&video, "many hands");
@@ -153,7 +182,9 @@ fn many_at_once_are_counted_exactly(kind: Kind) {
     let world = World::new(kind);
     let people = [world.register("ann"), world.register("ben"), world.register("cleo")];
     let video = people[0].publishes("sea");
-    let comments = at_once(45, |number| people[number % 3].comments(&video, &format!("comment {number}")));
+    let comments = at_once(45, |number| {
+        people[number % 3].comments(&video, &format!("comment {number}"))
+    });
     assert_eq!(count(&world, &video), 45);
     at_once(45, |number| {
         if number % 3 == 0 {

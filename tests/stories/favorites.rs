@@ -60,7 +60,9 @@ fn forty_toggles_of_one_person_end_in_one_exact_state(kind: Kind) {
     let (ann, ben) = (world.register("ann"), world.register("ben"));
     let video = ann.publishes("sea");
     for _ in 0..3 {
-        at_once(40, |number| ben.favorite(video.id, 1 + i64::from(number % 2 == 1)).done());
+        at_once(40, |number| {
+            ben.favorite(video.id, 1 + i64::from(number % 2 == 1)).done()
+        });
         let liked = ben.sees(&video).is_favorite;
         agree(&ben, &ann, &video, liked);
     }
@@ -109,13 +111,23 @@ fn the_list_is_the_owners_and_the_flags_are_the_viewers(kind: Kind) {
     cleo.follows(&ann);
 
     let of_ben = cleo.favorites_of(ben.id);
-    let shown: Vec<(i64, bool, bool)> =
-        of_ben.iter().map(|video| (video.id, video.is_favorite, video.author.is_follow)).collect();
-    assert_eq!(shown, [(sea.id, false, true), (sky.id, true, true)], "latest like first, the viewer's flags");
+    let shown: Vec<(i64, bool, bool)> = of_ben
+        .iter()
+        .map(|video| (video.id, video.is_favorite, video.author.is_follow))
+        .collect();
+    assert_eq!(
+        shown,
+        [(sea.id, false, true), (sky.id, true, true)],
+        "latest like first, the viewer's flags"
+    );
     let of_ben = world.guest().favorites_of(ben.id);
     assert!(of_ben.len() == 2 && of_ben.iter().all(|video| !video.is_favorite && !video.author.is_follow));
     let own = ben.get("/douyin/favorite/list/", &[("user_id", &0)]).success();
-    assert_eq!(own["video_list"].as_array().unwrap().len(), 2, "without a user_id: one's own");
+    assert_eq!(
+        own["video_list"].as_array().unwrap().len(),
+        2,
+        "without a user_id: one's own"
+    );
 
     for kind in 0..=3 {
         if kind != 1 && kind != 2 {

@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use diesel::connection::SimpleConnection;
+
 use crate::harness::clip::CLIP;
 use crate::harness::{Kind, Persona, Site, Video, World, at_once, eventually, on_both_stores};
 
@@ -13,6 +15,7 @@ on_both_stores!(
     garbage_in_latest_time_means_now,
     the_order_is_the_same_for_everybody_and_flags_are_the_viewers,
     embedded_users_are_live,
+    a_clock_that_steps_back_hides_nothing_and_paging_goes_on,
 );
 
 fn now_ms() -> i64 {
@@ -46,7 +49,11 @@ fn an_empty_feed_restarts_the_scroll_at_now(kind: Kind) {
     let older = world.guest().page(&1);
     assert_eq!(older.videos, []);
     assert!((before..=now_ms()).contains(&older.next_time), "{}", older.next_time);
-    assert_eq!(world.guest().page(&older.next_time).videos.len(), 1, "and it starts again at the top");
+    assert_eq!(
+        world.guest().page(&older.next_time).videos.len(),
+        1,
+        "and it starts again at the top"
+    );
 }
 
 fn paging_loses_and_repeats_nothing_even_with_ties(kind: Kind) {
@@ -66,7 +73,10 @@ fn paging_loses_and_repeats_nothing_even_with_ties(kind: Kind) {
         // Uploads in the middle of a scroll never turn up in its middle.
         authors[0].uploads("new", CLIP).done();
     }
-    assert!(cursors.windows(2).all(|pair| pair[0] > pair[1]), "strictly back: {cursors:?}");
+    assert!(
+        cursors.windows(2).all(|pair| pair[0] > pair[1]),
+        "strictly back: {cursors:?}"
+    );
     assert_eq!(seen.len(), 70);
     assert_eq!(seen.iter().collect::<BTreeSet<_>>().len(), 70, "no video twice");
     assert_eq!(cursors.len(), 3, "pages of 30");
@@ -127,7 +137,11 @@ fn garbage_in_latest_time_means_now(kind: Kind) {
         assert_eq!(ids(&ann.page(&future).videos), [video.id], "{future}");
     }
     let bare = world.get("/douyin/feed/");
-    assert_eq!(bare.success()["video_list"].as_array().unwrap().len(), 1, "no parameter at all");
+    assert_eq!(
+        bare.success()["video_list"].as_array().unwrap().len(),
+        1,
+        "no parameter at all"
+    );
 }
 
 fn the_order_is_the_same_for_everybody_and_flags_are_the_viewers(kind: Kind) {
@@ -144,7 +158,10 @@ fn the_order_is_the_same_for_everybody_and_flags_are_the_viewers(kind: Kind) {
 
     let sea_of = |viewer: &Persona| viewer.sees(&sea);
     assert!(sea_of(&ben).is_favorite && sea_of(&ben).author.is_follow);
-    assert!(!sea_of(&ann).is_favorite && !sea_of(&ann).author.is_follow, "oneself: false");
+    assert!(
+        !sea_of(&ann).is_favorite && !sea_of(&ann).author.is_follow,
+        "oneself: false"
+    );
     assert!(!sea_of(&world.guest()).is_favorite && !sea_of(&world.guest()).author.is_follow);
     assert!(!ben.sees(&sky).is_favorite && !ben.sees(&sky).author.is_follow);
     assert_eq!(sea_of(&world.guest()).favorite_count, 1, "counts are everybody's");
@@ -161,9 +178,44 @@ fn embedded_users_are_live(kind: Kind) {
     ann.publishes("sky");
 
     let seen = ben.sees(&sea);
-    assert_eq!(seen.author, ben.profile_of(ann.id), "the author inside a video is the profile of this moment");
+    assert_eq!(
+        seen.author,
+        ben.profile_of(ann.id),
+        "the author inside a video is the profile of this moment"
+    );
     let author = seen.author;
-    assert_eq!((author.work_count, author.total_favorited, author.favorite_count), (2, 1, 0));
+    assert_eq!(
+        (author.work_count, author.total_favorited, author.favorite_count),
+        (2, 1, 0)
+    );
     assert_eq!((author.follow_count, author.follower_count), (1, 1));
     assert_eq!((seen.favorite_count, seen.comment_count), (1, 1));
+}
+
+fn a_clock_that_steps_back_hides_nothing_and_paging_goes_on(kind: Kind) {
+    let world = World::new(kind);
+    let ann = world.register("ann");
+    ann.publishes("long ago");
+    // As if the machine's clock had been an hour ahead until now.
+    let ahead = now_ms() + 3_600_000;
+    let set_clock = format!("UPDATE clocks SET last_ms = {ahead} WHERE name = 'publish'");
+    world.connection().batch_execute(&set_clock).unwrap();
+    for number in 0..40 {
+        ann.uploads(&format!("ahead {number}"), CLIP).done();
+    }
+    let fresh = ann.publishes("fresh");
+    assert_eq!(ann.feed()[0].id, fresh.id, "a fresh upload is visible at once");
+    assert_eq!(
+        ann.page(&now_ms().saturating_add(60_000)).videos[0].id,
+        fresh.id,
+        "a phone's clock hides nothing"
+    );
+
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    for _ in 0..3 {
+        let page = world.guest().page(&cursor);
+        seen.extend(ids(&page.videos));
+        cursor = page.next_time.to_string();
+    }
+    assert_eq!(seen, ids(&ann.works_of(ann.id)), "each once, in order");
 }

@@ -11,7 +11,9 @@ use crate::harness::{Kind, Reply, World, on_both_stores};
 on_both_stores!(answers_are_the_same_on_the_wire);
 
 fn golden(name: &str) -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(format!("{name}.json"))
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/golden")
+        .join(format!("{name}.json"))
 }
 
 /// Replaces the value behind each `key`: a text by `"…"`, a number by 0, so that a changed type still shows. An empty
@@ -70,7 +72,8 @@ fn answers_are_the_same_on_the_wire(kind: Kind) {
 
 fn account(book: &Book, path: &str, name: &str, password: &str) -> Reply {
     let path = format!("/douyin/user/{path}/");
-    book.world.call("POST", &path, &[("username", &name), ("password", &password)])
+    book.world
+        .call("POST", &path, &[("username", &name), ("password", &password)])
 }
 
 fn succeed(book: &mut Book) {
@@ -95,12 +98,30 @@ fn succeed(book: &mut Book) {
     book.page("feed_guest", &book.world.guest().get("/douyin/feed/", &[]));
     let of_ann: crate::harness::site::Params<'_> = &[("user_id", &ann.id)];
     book.page("publish_list", &ben.get("/douyin/publish/list/", of_ann));
-    book.page("favorite_list", &ann.get("/douyin/favorite/list/", &[("user_id", &ben.id)]));
-    book.page("comment_list", &ann.get("/douyin/comment/list/", &[("video_id", &video)]));
-    book.page("relation_follow_list", &ann.get("/douyin/relation/follow/list/", of_ann));
-    book.page("relation_follower_list", &ann.get("/douyin/relation/follower/list/", of_ann));
-    book.page("relation_friend_list", &ann.get("/douyin/relation/friend/list/", of_ann));
-    book.page("message_chat", &ann.get("/douyin/message/chat/", &[("to_user_id", &ben.id)]));
+    book.page(
+        "favorite_list",
+        &ann.get("/douyin/favorite/list/", &[("user_id", &ben.id)]),
+    );
+    book.page(
+        "comment_list",
+        &ann.get("/douyin/comment/list/", &[("video_id", &video)]),
+    );
+    book.page(
+        "relation_follow_list",
+        &ann.get("/douyin/relation/follow/list/", of_ann),
+    );
+    book.page(
+        "relation_follower_list",
+        &ann.get("/douyin/relation/follower/list/", of_ann),
+    );
+    book.page(
+        "relation_friend_list",
+        &ann.get("/douyin/relation/friend/list/", of_ann),
+    );
+    book.page(
+        "message_chat",
+        &ann.get("/douyin/message/chat/", &[("to_user_id", &ben.id)]),
+    );
     book.page("comment_action_delete", &ben.uncomment(video, 1));
 }
 
@@ -118,16 +139,28 @@ fn fail(book: &mut Book) {
     book.page("refused_bad_token", &forged.favorite(1, 1));
     book.page("refused_guest", &book.world.guest().favorite(1, 1));
     book.page("refused_action_type", &ann.favorite(1, 3));
-    book.page("refused_bad_id", &ann.post("/douyin/favorite/action/", &[("video_id", &"x"), ("action_type", &1)]));
-    book.page("refused_missing_id", &ann.post("/douyin/favorite/action/", &[("action_type", &1)]));
+    book.page(
+        "refused_bad_id",
+        &ann.post("/douyin/favorite/action/", &[("video_id", &"x"), ("action_type", &1)]),
+    );
+    book.page(
+        "refused_missing_id",
+        &ann.post("/douyin/favorite/action/", &[("action_type", &1)]),
+    );
     book.page("refused_unknown_video", &ann.favorite(99, 1));
     book.page("refused_unknown_user", &ann.get("/douyin/user/", &[("user_id", &99)]));
     book.page("refused_unknown_comment", &ann.uncomment(1, 99));
     book.page("refused_empty_comment", &ann.comment(1, ""));
     book.page("refused_self_follow", &ann.relate(ann.id, 1));
     book.page("refused_self_message", &ann.message(ann.id, "me"));
-    let no_video = Multipart::default().field("token", &ann.token).file(b"text").field("title", "x");
-    book.page("refused_no_video", &ann.posts_multipart("/douyin/publish/action/", no_video.end()));
+    let no_video = Multipart::default()
+        .field("token", &ann.token)
+        .file(b"text")
+        .field("title", "x");
+    book.page(
+        "refused_no_video",
+        &ann.posts_multipart("/douyin/publish/action/", no_video.end()),
+    );
     let reply = book.world.get("/nowhere");
     book.page("refused_unknown_path", &reply);
 }

@@ -60,15 +60,24 @@ fn a_signal_lets_what_is_in_flight_finish(kind: Kind) {
     let ground = Ground::new(kind);
     let mut process = ground.serve();
     let ann = process.site.register("ann");
-    let body = Multipart::default().field("token", &ann.token).field("title", "in flight").file(CLIP).end();
+    let body = Multipart::default()
+        .field("token", &ann.token)
+        .field("title", "in flight")
+        .file(CLIP)
+        .end();
     let length = body.len().to_string();
-    let headers = [("Content-Type", &*Multipart::content_type()), ("Content-Length", &length)];
+    let headers = [
+        ("Content-Type", &*Multipart::content_type()),
+        ("Content-Length", &length),
+    ];
     let mut wire = Wire::to(process.site.address());
     wire.put(head("POST", "/douyin/publish/action/", &headers)).unwrap();
     wire.put(&body[..500]).unwrap();
 
     process.signal("TERM");
-    eventually("it says that it stops", Duration::from_secs(5), || process.log().contains("stops").then_some(()));
+    eventually("it says that it stops", Duration::from_secs(5), || {
+        process.log().contains("stops").then_some(())
+    });
     wire.put(&body[500..]).unwrap();
     wire.answer().expect("what was in flight is answered").done();
     let status = process.ended(Duration::from_secs(20));
@@ -92,15 +101,25 @@ fn a_second_process_is_refused_and_harms_nothing(kind: Kind) {
     let first = ground.serve();
     let ann = first.site.register("ann");
     let said = Process::refuses_to_serve(ground.folder.path(), ground.url());
-    assert!(!said.contains("panicked") && said.to_lowercase().contains("another"), "{said}");
+    assert!(
+        !said.contains("panicked") && said.to_lowercase().contains("another"),
+        "{said}"
+    );
     if ground.database.is_some() {
         let other = TempDir::new().unwrap();
         let said = Process::refuses_to_serve(other.path(), ground.url());
-        assert!(said.contains("another ovation process"), "the database is claimed as well: {said}");
+        assert!(
+            said.contains("another ovation process"),
+            "the database is claimed as well: {said}"
+        );
     }
     ann.publishes("still here");
     drop(first);
-    assert_eq!(ground.serve().site.feed().len(), 1, "a killed owner leaves no lock behind");
+    assert_eq!(
+        ground.serve().site.feed().len(),
+        1,
+        "a killed owner leaves no lock behind"
+    );
 }
 
 fn migrations_can_be_looked_at(kind: Kind) {
@@ -109,10 +128,16 @@ fn migrations_can_be_looked_at(kind: Kind) {
     process.site.register("ann");
     let run = |command: &[&str]| {
         let output = process::run(&ground.arguments(command));
-        (output.status.success(), String::from_utf8_lossy(&output.stdout).into_owned())
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
     };
     let (fine, said) = run(&["migrate", "status"]);
-    assert!(fine && said.contains("applied") && said.contains("initial") && !said.contains("pending"), "{said}");
+    assert!(
+        fine && said.contains("applied") && said.contains("initial") && !said.contains("pending"),
+        "{said}"
+    );
     let (fine, said) = run(&["migrate", "revert"]);
     assert!(!fine, "not while it is being served: {said}");
     drop(process);
@@ -154,7 +179,11 @@ fn tokens_of_a_wiped_store_die(kind: Kind) {
         }
         None => {
             for entry in std::fs::read_dir(world.data_dir()).unwrap().flatten() {
-                if entry.file_name().to_string_lossy().starts_with(ovation::server::STORE_FILE) {
+                if entry
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with(ovation::server::STORE_FILE)
+                {
                     std::fs::remove_file(entry.path()).unwrap();
                 }
             }
@@ -183,7 +212,11 @@ fn a_new_password_ends_every_login(kind: Kind) {
 
     ann.get("/douyin/relation/friend/list/", &[]).refused();
     let login = |password: &str| {
-        process.site.call("POST", "/douyin/user/login/", &[("username", &"ann"), ("password", &password)])
+        process.site.call(
+            "POST",
+            "/douyin/user/login/",
+            &[("username", &"ann"), ("password", &password)],
+        )
     };
     login("123456").refused();
     login("a new one 9").success();
@@ -194,7 +227,14 @@ fn the_log_is_json_and_keeps_secrets(kind: Kind) {
     let mut process = ground.serve();
     let (ann, ben) = (process.site.register("ann"), process.site.register("ben"));
     let secret = "sesame-open-9";
-    process.site.call("POST", "/douyin/user/login/", &[("username", &"ann"), ("password", &secret)]).refused();
+    process
+        .site
+        .call(
+            "POST",
+            "/douyin/user/login/",
+            &[("username", &"ann"), ("password", &secret)],
+        )
+        .refused();
     ann.tells(&ben, "meet-me-at-noon");
     ann.with_token("forged-token-77").favorite(1, 1).refused();
     process.signal("TERM");
@@ -205,10 +245,20 @@ fn the_log_is_json_and_keeps_secrets(kind: Kind) {
     });
     for line in log.lines() {
         let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        assert!(value.get("timestamp").is_some() && value.get("level").is_some(), "{line}");
+        assert!(
+            value.get("timestamp").is_some() && value.get("level").is_some(),
+            "{line}"
+        );
     }
     let url = ground.url().unwrap_or("no password here");
-    let hidden = [secret, "123456", "meet-me-at-noon", "forged-token-77", ann.token.as_str(), url];
+    let hidden = [
+        secret,
+        "123456",
+        "meet-me-at-noon",
+        "forged-token-77",
+        ann.token.as_str(),
+        url,
+    ];
     for secret in hidden {
         assert!(!log.contains(secret), "{secret} is in the log");
     }

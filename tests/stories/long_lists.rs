@@ -42,7 +42,10 @@ fn a_thousand_comments_come_whole_to_many_readers(kind: Kind) {
     for list in lists {
         assert_eq!(list.len(), 1051);
         assert_eq!(list[0].id, newest.id, "newest first");
-        assert!(list.windows(2).all(|pair| pair[0].id > pair[1].id), "in order, none twice");
+        assert!(
+            list.windows(2).all(|pair| pair[0].id > pair[1].id),
+            "in order, none twice"
+        );
     }
 }
 
@@ -58,7 +61,10 @@ fn lists_around_a_pages_end_are_complete(kind: Kind) {
         length = target;
         let list = ann.comments_of(&video);
         assert_eq!(i64::try_from(list.len()).unwrap(), length);
-        assert!(list.windows(2).all(|pair| pair[0].id > pair[1].id), "in order, none twice");
+        assert!(
+            list.windows(2).all(|pair| pair[0].id > pair[1].id),
+            "in order, none twice"
+        );
     }
 }
 
@@ -102,7 +108,15 @@ fn hundreds_of_works_and_favorites_come_whole(kind: Kind) {
     let world = World::new(kind);
     let (ann, ben) = (world.register("ann"), world.register("ben"));
     let first = ann.publishes("first");
-    let hash = first.play_url.rsplit('/').next().unwrap().split('.').next().unwrap().to_owned();
+    let hash = first
+        .play_url
+        .rsplit('/')
+        .next()
+        .unwrap()
+        .split('.')
+        .next()
+        .unwrap()
+        .to_owned();
     let (author, fan) = (UserId(ann.id), UserId(ben.id));
     world.fill(move |connection| {
         for id in reserve(connection, "video", 450)? {
@@ -122,7 +136,10 @@ fn hundreds_of_works_and_favorites_come_whole(kind: Kind) {
     };
     let works = ids(&ben, &|viewer| viewer.works_of(ann.id));
     assert_eq!(works.len(), WORKS + 1);
-    assert!(works.windows(2).all(|pair| pair[0] > pair[1]), "newest first, none twice");
+    assert!(
+        works.windows(2).all(|pair| pair[0] > pair[1]),
+        "newest first, none twice"
+    );
     let mut favorites = ids(&ann, &|viewer| viewer.favorites_of(ben.id));
     assert_eq!(favorites.len(), WORKS);
     favorites.sort_unstable();

@@ -32,7 +32,10 @@ fn a_clip_is_served_with_what_a_player_needs(kind: Kind) {
     assert_eq!(reply.header("content-type"), Some("video/mp4"));
     assert_eq!(reply.header("accept-ranges"), Some("bytes"));
     assert_eq!(reply.header("x-content-type-options"), Some("nosniff"));
-    assert!(reply.header("etag").is_some_and(|tag| tag.starts_with('"')), "a strong validator");
+    assert!(
+        reply.header("etag").is_some_and(|tag| tag.starts_with('"')),
+        "a strong validator"
+    );
     let cache = reply.header("cache-control").unwrap_or_default();
     assert!(cache.contains("max-age="), "a long cache life: {cache}");
 
@@ -70,22 +73,45 @@ fn ranges_are_exact(kind: Kind) {
         assert_eq!(reply.header("content-range"), Some(expected.as_str()), "{range}");
         assert_eq!(reply.body, &CLIP[part], "{range}");
     }
-    for range in [format!("bytes={length}-"), format!("bytes={}-{}", length + 5, length + 9), "bytes=-0".into()] {
+    for range in [
+        format!("bytes={length}-"),
+        format!("bytes={}-{}", length + 5, length + 9),
+        "bytes=-0".into(),
+    ] {
         let reply = world.get_with(&video.play_url, &[("range", &range)]);
         assert_eq!(reply.status, 416, "{range}");
-        assert_eq!(reply.header("content-range"), Some(format!("bytes */{length}").as_str()), "{range}");
+        assert_eq!(
+            reply.header("content-range"),
+            Some(format!("bytes */{length}").as_str()),
+            "{range}"
+        );
     }
-    for range in ["bytes=9-1", "bytes=a-b", "bytes", "bytes=", "bytes=-", "pages=1-2", "bytes=99999999999999999999-"] {
+    for range in [
+        "bytes=9-1",
+        "bytes=a-b",
+        "bytes",
+        "bytes=",
+        "bytes=-",
+        "pages=1-2",
+        "bytes=99999999999999999999-",
+    ] {
         let reply = world.get_with(&video.play_url, &[("range", range)]);
         assert!([200, 400, 416].contains(&reply.status), "{range}: {}", reply.status);
         if reply.status == 200 {
             assert_eq!(reply.body, CLIP, "{range}");
         }
     }
-    let thousand = format!("bytes={}", (0..1000).map(|at| format!("{at}-{at}")).collect::<Vec<_>>().join(","));
+    let thousand = format!(
+        "bytes={}",
+        (0..1000).map(|at| format!("{at}-{at}")).collect::<Vec<_>>().join(",")
+    );
     let reply = world.get_with(&video.play_url, &[("range", &thousand)]);
     assert!([200, 206, 400, 416, 431].contains(&reply.status), "{}", reply.status);
-    assert!(reply.body.len() <= 2 * length, "many ranges never multiply the file: {}", reply.body.len());
+    assert!(
+        reply.body.len() <= 2 * length,
+        "many ranges never multiply the file: {}",
+        reply.body.len()
+    );
 }
 
 fn validators_save_transfers(kind: Kind) {
@@ -100,7 +126,11 @@ fn validators_save_transfers(kind: Kind) {
     assert_eq!(ask(&[("if-none-match", "*")]).status, 304);
     assert_eq!(ask(&[("range", "bytes=0-9"), ("if-range", &tag)]).status, 206);
     let changed = ask(&[("range", "bytes=0-9"), ("if-range", "\"other\"")]);
-    assert_eq!((changed.status, changed.body.as_slice()), (200, CLIP), "another version: the whole file");
+    assert_eq!(
+        (changed.status, changed.body.as_slice()),
+        (200, CLIP),
+        "another version: the whole file"
+    );
     assert_eq!(ask(&[("if-match", "\"other\"")]).status, 412);
 }
 
@@ -121,13 +151,32 @@ fn decoded(picture: &[u8]) -> (usize, usize, Vec<u8>) {
     };
     let size = run(
         "ffprobe",
-        &["-f", "jpeg_pipe", "-show_entries", "stream=width,height", "-of", "csv=p=0", "-i", "pipe:0"],
+        &[
+            "-f",
+            "jpeg_pipe",
+            "-show_entries",
+            "stream=width,height",
+            "-of",
+            "csv=p=0",
+            "-i",
+            "pipe:0",
+        ],
     );
     let size = String::from_utf8(size).unwrap();
     let (width, height) = size.trim().split_once(',').expect("width,height");
     let pixels = run(
         "ffmpeg",
-        &["-f", "jpeg_pipe", "-i", "pipe:0", "-f", "rawvideo", "-pix_fmt", "rgb24", "pipe:1"],
+        &[
+            "-f",
+            "jpeg_pipe",
+            "-i",
+            "pipe:0",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "pipe:1",
+        ],
     );
     (width.parse().unwrap(), height.parse().unwrap(), pixels)
 }
@@ -192,19 +241,38 @@ fn addresses_follow_the_host_or_the_configured_base(kind: Kind) {
     world.register("ann").publishes("sea");
     let reply = exchange(world.address(), head("GET", "/douyin/feed/", &[])).unwrap();
     let video = Video::read(&reply.success()["video_list"][0]);
-    for url in [&video.play_url, &video.cover_url, &video.author.avatar, &video.author.background_image] {
+    for url in [
+        &video.play_url,
+        &video.cover_url,
+        &video.author.avatar,
+        &video.author.background_image,
+    ] {
         assert!(url.starts_with("http://phone.test:8080/"), "{url}");
     }
     for hostile in ["evil\"><script>", "a b", "x/../..", ""] {
         let request = format!("GET /douyin/feed/ HTTP/1.1\r\nHost: {hostile}\r\n\r\n");
         let reply = exchange(world.address(), request).expect("an answer");
         let text = String::from_utf8_lossy(&reply.body).into_owned();
-        assert!(reply.status == 200 || reply.status == 400, "{hostile}: {}", reply.status);
+        assert!(
+            reply.status == 200 || reply.status == 400,
+            "{hostile}: {}",
+            reply.status
+        );
         assert!(!text.contains("<script>"), "{text}");
     }
 
-    let world = World::with(kind, |config| config.public_url = Some("https://cdn.example/ovation".into()));
+    let world = World::with(kind, |config| {
+        config.public_url = Some("https://cdn.example/ovation".into())
+    });
     let video = world.register("ann").publishes("sea");
-    assert!(video.play_url.starts_with("https://cdn.example/ovation/"), "{}", video.play_url);
-    assert!(video.author.avatar.starts_with("https://cdn.example/ovation/"), "{}", video.author.avatar);
+    assert!(
+        video.play_url.starts_with("https://cdn.example/ovation/"),
+        "{}",
+        video.play_url
+    );
+    assert!(
+        video.author.avatar.starts_with("https://cdn.example/ovation/"),
+        "{}",
+        video.author.avatar
+    );
 }

@@ -25,11 +25,19 @@ fn a_conversation_is_the_two_peoples_oldest_first(kind: Kind) {
     for pre in ["0", ""] {
         let chat = ann.chat(&ben, &pre);
         let texts: Vec<&str> = chat.iter().map(|message| message.content.as_str()).collect();
-        assert_eq!(texts, ["one", "two", "three"], "strangers may write; both directions, oldest first");
+        assert_eq!(
+            texts,
+            ["one", "two", "three"],
+            "strangers may write; both directions, oldest first"
+        );
         assert_eq!(chat, ben.chat(&ann, &pre), "both see the same");
     }
     let bare = ann.get("/douyin/message/chat/", &[("to_user_id", &ben.id)]).success();
-    assert_eq!(bare["message_list"].as_array().unwrap().len(), 3, "older apps send no pre_msg_time");
+    assert_eq!(
+        bare["message_list"].as_array().unwrap().len(),
+        3,
+        "older apps send no pre_msg_time"
+    );
     assert_eq!(cleo.chat(&ben, &0), []);
     assert_eq!(cleo.chat(&ann, &0).len(), 1);
 }
@@ -55,7 +63,10 @@ fn a_poll_brings_only_the_other_sides_news(kind: Kind) {
     assert_eq!(texts(times[3] + 86_400_000), [""; 0], "a future value");
     assert_eq!(texts(times[0] / 1000 - 1), ["two", "four"], "seconds are read as well");
     for garbage in ["-1", "abc", "99999999999999999999", "1e400", " "] {
-        let reply = ann.get("/douyin/message/chat/", &[("to_user_id", &ben.id), ("pre_msg_time", &garbage)]);
+        let reply = ann.get(
+            "/douyin/message/chat/",
+            &[("to_user_id", &ben.id), ("pre_msg_time", &garbage)],
+        );
         assert_eq!(reply.status, 200, "{garbage}");
     }
 }
@@ -89,7 +100,10 @@ fn a_poller_loses_and_repeats_nothing_during_a_storm(kind: Kind) {
             let last_round = finished.load(Ordering::SeqCst) == SENDERS + 1;
             let newest = held.last().map_or(0, |message| message.create_time);
             let news = ben.chat(&ann, &newest);
-            assert!(news.iter().all(|message| message.from_user_id == ann.id), "one's own never come");
+            assert!(
+                news.iter().all(|message| message.from_user_id == ann.id),
+                "one's own never come"
+            );
             held.extend(news);
             if last_round {
                 return held;
@@ -97,12 +111,22 @@ fn a_poller_loses_and_repeats_nothing_during_a_storm(kind: Kind) {
         }
     });
     let held = &results[SENDERS + 1];
-    assert!(held.windows(2).all(|pair| pair[0].create_time < pair[1].create_time), "strictly increasing");
+    assert!(
+        held.windows(2).all(|pair| pair[0].create_time < pair[1].create_time),
+        "strictly increasing"
+    );
     let mut texts: Vec<String> = held.iter().map(|message| message.content.clone()).collect();
     for thread in 0..SENDERS {
-        let own: Vec<&String> = texts.iter().filter(|text| text.starts_with(&format!("{thread}/"))).collect();
+        let own: Vec<&String> = texts
+            .iter()
+            .filter(|text| text.starts_with(&format!("{thread}/")))
+            .collect();
         let sent: Vec<String> = (0..EACH).map(|number| format!("{thread}/{number}")).collect();
-        assert_eq!(own, sent.iter().collect::<Vec<_>>(), "each once, in the order it was sent");
+        assert_eq!(
+            own,
+            sent.iter().collect::<Vec<_>>(),
+            "each once, in the order it was sent"
+        );
     }
     texts.sort();
     texts.dedup();
@@ -152,9 +176,16 @@ fn what_is_refused_is_not_sent(kind: Kind) {
         ann.post("/douyin/message/action/", params).refused();
         assert!(started.elapsed() < Duration::from_secs(5));
     }
-    ann.post("/douyin/message/action/", &[("to_user_id", &ben.id), ("action_type", &1)]).refused();
+    ann.post(
+        "/douyin/message/action/",
+        &[("to_user_id", &ben.id), ("action_type", &1)],
+    )
+    .refused();
     assert_eq!(ben.chat(&ann, &0), []);
-    world.guest().get("/douyin/message/chat/", &[("to_user_id", &ben.id)]).refused();
+    world
+        .guest()
+        .get("/douyin/message/chat/", &[("to_user_id", &ben.id)])
+        .refused();
     ann.get("/douyin/message/chat/", &[("to_user_id", &"")]).refused();
     assert_eq!(ann.friends(), []);
 }

@@ -19,13 +19,19 @@ fn probes_answer(kind: Kind) {
 
 fn pictures_of_default_profiles_are_real(kind: Kind) {
     let world = World::new(kind);
-    let people: Vec<_> = (0..8).map(|number| world.register(&format!("person{number}"))).collect();
+    let people: Vec<_> = (0..8)
+        .map(|number| world.register(&format!("person{number}")))
+        .collect();
     for person in people {
         let profile = person.profile();
         for url in [profile.avatar, profile.background_image] {
             let reply = world.get(&url);
             let kind = reply.header("content-type").unwrap_or_default();
-            assert!(reply.status == 200 && kind.starts_with("image/"), "{url}: {} {kind}", reply.status);
+            assert!(
+                reply.status == 200 && kind.starts_with("image/"),
+                "{url}: {} {kind}",
+                reply.status
+            );
             assert_eq!(reply.header("x-content-type-options"), Some("nosniff"), "{url}");
         }
     }

@@ -37,12 +37,19 @@ impl Scene {
                 1 => self.ben.favorite(self.video.id, 1),
                 2 => self.ben.comment(self.video.id, "lost"),
                 3 => self.ben.message(self.ann.id, "lost"),
-                4 => site.call("POST", "/douyin/user/login/", &[("username", &"ann"), ("password", &"123456")]),
+                4 => site.call(
+                    "POST",
+                    "/douyin/user/login/",
+                    &[("username", &"ann"), ("password", &"123456")],
+                ),
                 5 => self.ben.uploads("lost", CLIP),
                 _ => self.ben.get("/douyin/relation/friend/list/", &[]),
             };
             let refusal = reply.refused();
-            assert!(![wrong_password, bad_token].contains(&refusal.code), "{number}: {refusal:?}");
+            assert!(
+                ![wrong_password, bad_token].contains(&refusal.code),
+                "{number}: {refusal:?}"
+            );
             assert!(refusal.msg.contains("again"), "{number}: {refusal:?}");
         });
         assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
@@ -52,7 +59,9 @@ impl Scene {
 
     /// Serves again by itself, with everything from before, and exact.
     fn is_back(&self, site: &Site) {
-        eventually("service is back", BACK_WITHIN, || (site.get("/readyz").status == 200).then_some(()));
+        eventually("service is back", BACK_WITHIN, || {
+            (site.get("/readyz").status == 200).then_some(())
+        });
         self.ben.favorites(&self.video);
         self.ben.tells(&self.ann, "after");
         let seen = self.ben.sees(&self.video);
@@ -123,7 +132,10 @@ fn a_locked_sqlite_says_try_later() {
         1 => scene.ben.comment(scene.video.id, "lost").refused(),
         _ => scene.ben.uploads("lost", CLIP).refused(),
     });
-    assert!(refusals.iter().all(|refusal| refusal.msg.contains("again")), "{refusals:?}");
+    assert!(
+        refusals.iter().all(|refusal| refusal.msg.contains("again")),
+        "{refusals:?}"
+    );
     assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     assert_eq!(world.feed().len(), 1, "reading goes on");
     other.batch_execute("COMMIT").unwrap();

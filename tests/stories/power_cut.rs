@@ -37,7 +37,9 @@ fn publish(person: &Persona, title: &str) -> Option<()> {
         .file(&clip::distinct());
     let site = person.site();
     let headers = [("content-type", &*Multipart::content_type())];
-    let reply = site.try_send(site.build("POST", "/douyin/publish/action/", &headers, body.end())).ok()?;
+    let reply = site
+        .try_send(site.build("POST", "/douyin/publish/action/", &headers, body.end()))
+        .ok()?;
     reply.done();
     Some(())
 }
@@ -57,10 +59,18 @@ fn act(person: &Persona, star: &Persona, video: i64, acts: &AtomicUsize) -> Ackn
             )?;
             done.comments.push(text.clone());
             done.liked = None;
-            told(person, "/douyin/favorite/action/", &[("video_id", &video), ("action_type", &action)])?;
+            told(
+                person,
+                "/douyin/favorite/action/",
+                &[("video_id", &video), ("action_type", &action)],
+            )?;
             done.liked = Some(on);
             done.followed = None;
-            told(person, "/douyin/relation/action/", &[("to_user_id", &star.id), ("action_type", &action)])?;
+            told(
+                person,
+                "/douyin/relation/action/",
+                &[("to_user_id", &star.id), ("action_type", &action)],
+            )?;
             done.followed = Some(on);
             let params: crate::harness::site::Params<'_> =
                 &[("to_user_id", &star.id), ("action_type", &1), ("content", &text)];
@@ -83,7 +93,9 @@ fn everything_acknowledged_survives_a_kill(kind: Kind) {
     let mut process = ground.serve();
     let star = process.site.register("star");
     let video = star.publishes("sea");
-    let people: Vec<Persona> = (0..4).map(|number| process.site.register(&format!("person{number}"))).collect();
+    let people: Vec<Persona> = (0..4)
+        .map(|number| process.site.register(&format!("person{number}")))
+        .collect();
     let acts = AtomicUsize::new(0);
     let mut results = at_once(5, |number| {
         if number == 4 {
@@ -101,14 +113,22 @@ fn everything_acknowledged_survives_a_kill(kind: Kind) {
 
     let again = ground.serve();
     star.site().moved_to(again.site.address());
-    let comments: Vec<String> = star.comments_of(&video).into_iter().map(|comment| comment.content).collect();
+    let comments: Vec<String> = star
+        .comments_of(&video)
+        .into_iter()
+        .map(|comment| comment.content)
+        .collect();
     let followers: Vec<i64> = star.followers_of(star.id).iter().map(|user| user.id).collect();
     let mut likes = 0;
     for (person, done) in people.iter().zip(&results) {
         for text in &done.comments {
             assert!(comments.contains(text), "a lost comment: {text}");
         }
-        let chat: Vec<String> = person.chat(&star, &0).into_iter().map(|message| message.content).collect();
+        let chat: Vec<String> = person
+            .chat(&star, &0)
+            .into_iter()
+            .map(|message| message.content)
+            .collect();
         for text in &done.messages {
             assert!(chat.contains(text), "a lost message: {text}");
         }
@@ -124,7 +144,10 @@ fn everything_acknowledged_survives_a_kill(kind: Kind) {
         assert_eq!(person.profile().favorite_count, i64::from(liked));
         assert!(done.liked.is_none_or(|state| state == liked), "a lost like or unlike");
         let followed = followers.contains(&person.id);
-        assert!(done.followed.is_none_or(|state| state == followed), "a lost follow or unfollow");
+        assert!(
+            done.followed.is_none_or(|state| state == followed),
+            "a lost follow or unfollow"
+        );
         assert_eq!(person.profile().follow_count, i64::from(followed));
     }
     let seen = star.works_of(star.id).remove(0);
@@ -134,8 +157,15 @@ fn everything_acknowledged_survives_a_kill(kind: Kind) {
     assert_eq!(star.profile().follower_count, i64::try_from(followers.len()).unwrap());
 
     // Unfinished uploads and files without a row are swept.
-    let listed: usize = people.iter().map(|person| person.works_of(person.id).len()).sum::<usize>() + 1;
-    let stored = walk(ground.folder.path()).into_iter().filter(|path| path.ends_with(".mp4")).count();
+    let listed: usize = people
+        .iter()
+        .map(|person| person.works_of(person.id).len())
+        .sum::<usize>()
+        + 1;
+    let stored = walk(ground.folder.path())
+        .into_iter()
+        .filter(|path| path.ends_with(".mp4"))
+        .count();
     assert_eq!(stored, listed, "one file for each video, none without");
     star.publishes("and on it goes");
 }

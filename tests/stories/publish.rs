@@ -30,7 +30,11 @@ fn a_publication_is_visible_in_the_next_request(kind: Kind) {
     assert_eq!(works, [second.id, first.id], "newest first");
     assert_eq!(world.guest().works_of(ann.id).len(), 2);
     let own = ann.get("/douyin/publish/list/", &[("user_id", &0)]).success();
-    assert_eq!(own["video_list"].as_array().unwrap().len(), 2, "without a user_id: one's own");
+    assert_eq!(
+        own["video_list"].as_array().unwrap().len(),
+        2,
+        "without a user_id: one's own"
+    );
     assert_eq!(first.author, User0::of(&ann, 1), "complete, and live when it was read");
 
     let base = world.url("/");
@@ -56,19 +60,36 @@ fn the_parts_may_come_in_any_order_and_the_token_in_the_query(kind: Kind) {
     let world = World::new(kind);
     let ann = world.register("ann");
     let token = ann.token.as_str();
-    let file_first = Multipart::default().file(CLIP).field("token", token).field("title", "file first");
-    let file_last = Multipart::default().field("title", "file last").field("token", token).file(CLIP);
-    let between = Multipart::default().field("token", token).file(CLIP).field("title", "between");
+    let file_first = Multipart::default()
+        .file(CLIP)
+        .field("token", token)
+        .field("title", "file first");
+    let file_last = Multipart::default()
+        .field("title", "file last")
+        .field("token", token)
+        .file(CLIP);
+    let between = Multipart::default()
+        .field("token", token)
+        .file(CLIP)
+        .field("title", "between");
     for body in [file_first, file_last, between] {
         ann.posts_multipart(PUBLISH, body.end()).done();
     }
     let target = format!("{PUBLISH}?token={token}&title=in%20the%20query");
-    ann.posts_multipart(&target, Multipart::default().file(CLIP).end()).done();
+    ann.posts_multipart(&target, Multipart::default().file(CLIP).end())
+        .done();
     let without_slash = format!("/douyin/publish/action?token={token}");
-    ann.posts_multipart(&without_slash, Multipart::default().field("title", "no slash").file(CLIP).end()).done();
+    ann.posts_multipart(
+        &without_slash,
+        Multipart::default().field("title", "no slash").file(CLIP).end(),
+    )
+    .done();
 
     let titles: Vec<String> = ann.works_of(ann.id).into_iter().map(|video| video.title).collect();
-    assert_eq!(titles, ["no slash", "in the query", "between", "file last", "file first"]);
+    assert_eq!(
+        titles,
+        ["no slash", "in the query", "between", "file last", "file first"]
+    );
 }
 
 fn names_and_types_of_the_file_do_not_matter(kind: Kind) {
@@ -76,11 +97,17 @@ fn names_and_types_of_the_file_do_not_matter(kind: Kind) {
     let ann = world.register("ann");
     let before = world.files();
     let heads = [
-        ("form-data; name=\"data\"; filename=\"../../../etc/passwd\"", Some("application/octet-stream")),
+        (
+            "form-data; name=\"data\"; filename=\"../../../etc/passwd\"",
+            Some("application/octet-stream"),
+        ),
         ("form-data; name=\"data\"; filename=\"/tmp/x.sh\"", None),
         ("form-data; name=\"data\"; filename=\"电影 🎬.mp4\"", Some("text/plain")),
         ("form-data; name=\"data\"; filename=\"a\\\"b;c.mp4\"", Some("video/mp4")),
-        ("form-data; name=\"data\"; filename=\"C:\\\\con\"", Some("video/quicktime")),
+        (
+            "form-data; name=\"data\"; filename=\"C:\\\\con\"",
+            Some("video/quicktime"),
+        ),
     ];
     for (number, (disposition, content_type)) in heads.iter().enumerate() {
         let body = Multipart::default()
@@ -97,7 +124,10 @@ fn names_and_types_of_the_file_do_not_matter(kind: Kind) {
     let new: Vec<_> = world.files().difference(&before).cloned().collect();
     for path in &new {
         let text = path.to_string_lossy();
-        assert!(!["passwd", "x.sh", "电影", "con"].iter().any(|name| text.contains(name)), "{text}");
+        assert!(
+            !["passwd", "x.sh", "电影", "con"].iter().any(|name| text.contains(name)),
+            "{text}"
+        );
     }
 }
 
@@ -105,7 +135,13 @@ fn titles_are_kept_whole(kind: Kind) {
     let world = World::new(kind);
     let ann = world.register("ann");
     let full = [&"界".repeat(25), &"🦀".repeat(25)].map(String::as_str).concat();
-    for title in [full.as_str(), "'; DROP TABLE videos; --", "<b>\"&amp;\"</b> + 100%", " both ends ", "👩\u{200d}🚀"] {
+    for title in [
+        full.as_str(),
+        "'; DROP TABLE videos; --",
+        "<b>\"&amp;\"</b> + 100%",
+        " both ends ",
+        "👩\u{200d}🚀",
+    ] {
         assert_eq!(ann.publishes(title).title, title);
     }
     for title in [&"x".repeat(51), &"界".repeat(300), &"x".repeat(5000), ""] {
@@ -128,8 +164,10 @@ fn the_same_bytes_twice_are_two_videos(kind: Kind) {
     ben.favorites(&second);
     ben.comments(&second, "this one");
     let feed = ben.feed();
-    let shown: Vec<(i64, i64, i64)> =
-        feed.iter().map(|video| (video.id, video.favorite_count, video.comment_count)).collect();
+    let shown: Vec<(i64, i64, i64)> = feed
+        .iter()
+        .map(|video| (video.id, video.favorite_count, video.comment_count))
+        .collect();
     assert_eq!(shown, [(third.id, 0, 0), (second.id, 1, 1), (first.id, 0, 0)]);
     for video in feed {
         assert_eq!(world.get(&video.play_url).body, CLIP);
@@ -155,8 +193,12 @@ fn a_bad_token_is_refused_before_the_body(kind: Kind) {
     let world = World::new(kind);
     let before = world.files();
     let mut wire = Wire::to(world.address());
-    let headers = [("Content-Type", &*Multipart::content_type()), ("Content-Length", "20000000")];
-    wire.put(head("POST", &format!("{PUBLISH}?token=forged"), &headers)).unwrap();
+    let headers = [
+        ("Content-Type", &*Multipart::content_type()),
+        ("Content-Length", "20000000"),
+    ];
+    wire.put(head("POST", &format!("{PUBLISH}?token=forged"), &headers))
+        .unwrap();
     let reply = wire.answer().expect("an answer although no byte of the body was sent");
     reply.refused();
     assert_eq!(world.files(), before);
@@ -164,7 +206,9 @@ fn a_bad_token_is_refused_before_the_body(kind: Kind) {
 
 fn many_people_publish_at_once(kind: Kind) {
     let world = World::new(kind);
-    let people: Vec<Persona> = (0..6).map(|number| world.register(&format!("person{number}"))).collect();
+    let people: Vec<Persona> = (0..6)
+        .map(|number| world.register(&format!("person{number}")))
+        .collect();
     let shared = clip::distinct();
     at_once(6, |number| {
         // The same new bytes from everybody at the same moment, and bytes of one's own.

@@ -18,9 +18,15 @@ fn ids(users: &[User]) -> Vec<i64> {
 /// The counts of a person are the lengths of the lists.
 fn counts(person: &Persona) -> (usize, usize) {
     let profile = person.profile();
-    let lists = (person.following_of(person.id).len(), person.followers_of(person.id).len());
+    let lists = (
+        person.following_of(person.id).len(),
+        person.followers_of(person.id).len(),
+    );
     let counts = (profile.follow_count, profile.follower_count);
-    assert_eq!(counts, (i64::try_from(lists.0).unwrap(), i64::try_from(lists.1).unwrap()));
+    assert_eq!(
+        counts,
+        (i64::try_from(lists.0).unwrap(), i64::try_from(lists.1).unwrap())
+    );
     lists
 }
 
@@ -70,13 +76,28 @@ fn lists_carry_the_viewers_flags(kind: Kind) {
         let users = viewer.following_of(of.id);
         users.iter().map(|user| (user.id, user.is_follow)).collect()
     };
-    assert_eq!(flags(&ann, &ann), [(cleo.id, true), (ben.id, true)], "newest first; in one's own list all");
-    assert_eq!(flags(&ben, &ann), [(cleo.id, true), (ben.id, false)], "the viewer's, and not oneself");
+    assert_eq!(
+        flags(&ann, &ann),
+        [(cleo.id, true), (ben.id, true)],
+        "newest first; in one's own list all"
+    );
+    assert_eq!(
+        flags(&ben, &ann),
+        [(cleo.id, true), (ben.id, false)],
+        "the viewer's, and not oneself"
+    );
     assert_eq!(flags(&world.guest(), &ann), [(cleo.id, false), (ben.id, false)]);
-    let back: Vec<(i64, bool)> =
-        cleo.followers_of(cleo.id).iter().map(|user| (user.id, user.is_follow)).collect();
+    let back: Vec<(i64, bool)> = cleo
+        .followers_of(cleo.id)
+        .iter()
+        .map(|user| (user.id, user.is_follow))
+        .collect();
     assert_eq!(back, [(ben.id, false), (ann.id, false)], "only those followed back");
-    assert_eq!(ann.followers_of(cleo.id)[0], ann.profile_of(ben.id), "complete and live");
+    assert_eq!(
+        ann.followers_of(cleo.id)[0],
+        ann.profile_of(ben.id),
+        "complete and live"
+    );
 }
 
 fn crossing_follows_neither_deadlock_nor_lose_a_side(kind: Kind) {
@@ -100,7 +121,9 @@ fn crossing_follows_neither_deadlock_nor_lose_a_side(kind: Kind) {
 
 fn many_followers_at_once_are_counted_exactly(kind: Kind) {
     let world = World::new(kind);
-    let people: Vec<Persona> = (0..12).map(|number| world.register(&format!("person{number}"))).collect();
+    let people: Vec<Persona> = (0..12)
+        .map(|number| world.register(&format!("person{number}")))
+        .collect();
     at_once(12, |number| {
         for step in 1..12 {
             people[number].follows(&people[(number + step) % 12]);
@@ -123,22 +146,35 @@ fn friends_are_mutual_and_show_the_last_message(kind: Kind) {
     dan.tells(&ann, "not a friend");
     let shown = |person: &Persona| -> Vec<(i64, String, i64)> {
         let friends = person.friends();
-        friends.into_iter().map(|friend| (friend.user.id, friend.message, friend.msg_type)).collect()
+        friends
+            .into_iter()
+            .map(|friend| (friend.user.id, friend.message, friend.msg_type))
+            .collect()
     };
     let mut fresh = shown(&ann);
     fresh.sort();
     assert_eq!(fresh, [(ben.id, String::new(), 0), (cleo.id, String::new(), 0)]);
 
     ben.tells(&ann, "hi ann");
-    assert_eq!(shown(&ann)[0], (ben.id, "hi ann".into(), 0), "received; the latest talk first");
+    assert_eq!(
+        shown(&ann)[0],
+        (ben.id, "hi ann".into(), 0),
+        "received; the latest talk first"
+    );
     assert_eq!(shown(&ben), [(ann.id, "hi ann".into(), 1)], "sent");
     ann.tells(&cleo, "hi cleo");
-    assert_eq!(shown(&ann), [(cleo.id, "hi cleo".into(), 1), (ben.id, "hi ann".into(), 0)]);
+    assert_eq!(
+        shown(&ann),
+        [(cleo.id, "hi cleo".into(), 1), (ben.id, "hi ann".into(), 0)]
+    );
     assert_eq!(shown(&cleo), [(ann.id, "hi cleo".into(), 0)]);
     assert!(ann.friends().iter().all(|friend| friend.user.is_follow));
 
     ben.unfollows(&ann);
     assert_eq!(shown(&ann), [(cleo.id, "hi cleo".into(), 1)]);
     assert_eq!(shown(&ben), []);
-    world.guest().get("/douyin/relation/friend/list/", &[("user_id", &ann.id)]).refused();
+    world
+        .guest()
+        .get("/douyin/relation/friend/list/", &[("user_id", &ann.id)])
+        .refused();
 }

@@ -10,7 +10,9 @@ on_both_stores!(
 );
 
 fn crowd(world: &World, count: usize) -> Vec<Persona> {
-    (0..count).map(|number| world.register(&format!("person{number}"))).collect()
+    (0..count)
+        .map(|number| world.register(&format!("person{number}")))
+        .collect()
 }
 
 fn a_feed_page_costs_the_same_for_3_and_30_videos(kind: Kind) {
@@ -39,7 +41,11 @@ fn a_feed_page_costs_the_same_for_3_and_30_videos(kind: Kind) {
     assert_eq!((few.0, many.0), (3, 30));
     assert_eq!((few.1, few.2), (many.1, many.2), "the same number of statements");
     assert_eq!(many.1, 1, "a guest's page is one statement");
-    assert!(many.2 <= 4, "a viewer's: the token, the page, favorites, follows; {}", many.2);
+    assert!(
+        many.2 <= 4,
+        "a viewer's: the token, the page, favorites, follows; {}",
+        many.2
+    );
 }
 
 fn lists_cost_the_same_for_3_and_20_entries(kind: Kind) {

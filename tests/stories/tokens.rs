@@ -27,13 +27,19 @@ fn calls(video: i64, other: i64) -> Vec<(&'static str, Vec<(&'static str, String
         ("/douyin/publish/list/", vec![user.clone()]),
         ("/douyin/favorite/action/", vec![video.clone(), one.clone()]),
         ("/douyin/favorite/list/", vec![user.clone()]),
-        ("/douyin/comment/action/", vec![video.clone(), one.clone(), ("comment_text", "x".into())]),
+        (
+            "/douyin/comment/action/",
+            vec![video.clone(), one.clone(), ("comment_text", "x".into())],
+        ),
         ("/douyin/comment/list/", vec![video]),
         ("/douyin/relation/action/", vec![other_user.clone(), one.clone()]),
         ("/douyin/relation/follow/list/", vec![user.clone()]),
         ("/douyin/relation/follower/list/", vec![user.clone()]),
         ("/douyin/relation/friend/list/", vec![user]),
-        ("/douyin/message/action/", vec![other_user.clone(), one, ("content", "x".into())]),
+        (
+            "/douyin/message/action/",
+            vec![other_user.clone(), one, ("content", "x".into())],
+        ),
         ("/douyin/message/chat/", vec![other_user]),
     ]
 }
@@ -43,8 +49,10 @@ fn is_nobodys(ann: &Persona, ben: &Persona, video: i64, token: &str) {
     let bearer = ann.with_token(token);
     for (path, params) in calls(video, ben.id) {
         let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.path == path).unwrap();
-        let params: Vec<(&str, &dyn std::fmt::Display)> =
-            params.iter().map(|(key, value)| (*key, value as &dyn std::fmt::Display)).collect();
+        let params: Vec<(&str, &dyn std::fmt::Display)> = params
+            .iter()
+            .map(|(key, value)| (*key, value as &dyn std::fmt::Display))
+            .collect();
         let reply = bearer.call(endpoint.method, path, &params);
         if endpoint.token == TokenRule::Required {
             reply.refused();
@@ -80,8 +88,10 @@ fn guests_are_served_where_the_contract_says_so(kind: Kind) {
     is_nobodys(&ann, &ben, video, "");
     for (path, params) in calls(video, ben.id) {
         let endpoint = ENDPOINTS.iter().find(|endpoint| endpoint.path == path).unwrap();
-        let params: Vec<(&str, &dyn std::fmt::Display)> =
-            params.iter().map(|(key, value)| (*key, value as &dyn std::fmt::Display)).collect();
+        let params: Vec<(&str, &dyn std::fmt::Display)> = params
+            .iter()
+            .map(|(key, value)| (*key, value as &dyn std::fmt::Display))
+            .collect();
         let absent = world.call(endpoint.method, path, &params);
         let empty = world.guest().call(endpoint.method, path, &params);
         let text = |reply: &crate::harness::Reply| {
@@ -104,7 +114,9 @@ fn no_change_of_any_character_is_accepted(kind: Kind) {
             bytes[at] = new;
             let Ok(token) = String::from_utf8(bytes) else { continue };
             if token != ann.token {
-                ann.with_token(&token).get("/douyin/relation/friend/list/", &[]).refused();
+                ann.with_token(&token)
+                    .get("/douyin/relation/friend/list/", &[])
+                    .refused();
             }
         }
     }
@@ -122,7 +134,9 @@ fn no_change_of_any_character_is_accepted(kind: Kind) {
         token.to_uppercase(),
         token.chars().rev().collect(),
     ] {
-        ann.with_token(&token).get("/douyin/relation/friend/list/", &[]).refused();
+        ann.with_token(&token)
+            .get("/douyin/relation/friend/list/", &[])
+            .refused();
     }
     assert_eq!(state(&world, &ann, &ben), before);
 }
@@ -157,7 +171,9 @@ fn made_up_tokens_are_refused(kind: Kind) {
         is_nobodys(&ann, &ben, video, token);
     }
     let endless = "a".repeat(5001);
-    ann.with_token(&endless).get("/douyin/relation/friend/list/", &[]).refused_as(&[200, 400, 414, 431]);
+    ann.with_token(&endless)
+        .get("/douyin/relation/friend/list/", &[])
+        .refused_as(&[200, 400, 414, 431]);
 
     let other_site = World::new(kind);
     let foreign = other_site.register("ann");

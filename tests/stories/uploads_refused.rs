@@ -56,7 +56,10 @@ fn what_is_no_video_is_refused_and_leaves_nothing(kind: Kind) {
         ("one byte", vec![0]),
         ("text", b"just some words".to_vec()),
         ("zeros", vec![0; 4096]),
-        ("png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02".to_vec()),
+        (
+            "png",
+            b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02".to_vec(),
+        ),
         ("zip", [b"PK\x03\x04".as_slice(), &[0; 100]].concat()),
         ("html", b"<html><script>alert(1)</script></html>".to_vec()),
         ("only ftyp", ftyp.to_vec()),
@@ -83,7 +86,10 @@ fn a_form_without_a_proper_file_is_refused(kind: Kind) {
     let start = || Multipart::default().field("token", &ann.token).field("title", "x");
     let forms = [
         ("no file", start()),
-        ("another part name", start().part("form-data; name=\"video\"; filename=\"a.mp4\"", None, CLIP)),
+        (
+            "another part name",
+            start().part("form-data; name=\"video\"; filename=\"a.mp4\"", None, CLIP),
+        ),
         ("no file name", start().part("form-data; name=\"data\"", None, CLIP)),
         ("no name", start().part("form-data; filename=\"a.mp4\"", None, CLIP)),
         ("nothing at all", Multipart::default()),
@@ -94,8 +100,15 @@ fn a_form_without_a_proper_file_is_refused(kind: Kind) {
         nothing_came_of_it(&world, &ann, &before, what);
     }
     let many_parts = (0..10_000).fold(start(), |form, number| form.field(&format!("p{number}"), "v"));
-    ann.posts_multipart(PUBLISH, many_parts.end()).refused_as(&[200, 400, 413]);
-    for content_type in ["multipart/form-data", "multipart/form-data; boundary=", "text/plain", "", "POST"] {
+    ann.posts_multipart(PUBLISH, many_parts.end())
+        .refused_as(&[200, 400, 413]);
+    for content_type in [
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "text/plain",
+        "",
+        "POST",
+    ] {
         let reply = world.request(
             "POST",
             &format!("{PUBLISH}?token={}&title=x", ann.token),
@@ -114,7 +127,10 @@ fn nobody_publishes_without_a_token(kind: Kind) {
     for token in ["", "forged", "1", &ann.token[..ann.token.len() - 4]] {
         let guest = ann.with_token(token);
         guest.uploads("x", CLIP).refused();
-        let early = Multipart::default().field("token", token).field("title", "x").file(CLIP);
+        let early = Multipart::default()
+            .field("token", token)
+            .field("title", "x")
+            .file(CLIP);
         guest.posts_multipart(PUBLISH, early.end()).refused();
     }
     let no_token = Multipart::default().file(CLIP).field("title", "x").end();
@@ -130,11 +146,22 @@ fn an_upload_over_the_limit_is_refused_before_it_is_stored(kind: Kind) {
     for length in [(1 << 20) + 1, 2 << 20, 8 << 20] {
         let content = clip::of_length(length);
         for body in [
-            Multipart::default().field("token", &ann.token).field("title", "x").file(&content).end(),
-            Multipart::default().file(&content).field("token", &ann.token).field("title", "x").end(),
+            Multipart::default()
+                .field("token", &ann.token)
+                .field("title", "x")
+                .file(&content)
+                .end(),
+            Multipart::default()
+                .file(&content)
+                .field("token", &ann.token)
+                .field("title", "x")
+                .end(),
         ] {
             let length = body.len().to_string();
-            let headers = [("Content-Type", &*Multipart::content_type()), ("Content-Length", &length)];
+            let headers = [
+                ("Content-Type", &*Multipart::content_type()),
+                ("Content-Length", &length),
+            ];
             let request = [head("POST", PUBLISH, &headers).into_bytes(), body].concat();
             // A connection that closes without an answer is allowed, a success is not.
             if let Some(reply) = exchange(world.address(), request) {
@@ -156,7 +183,10 @@ fn a_connection_lost_in_the_middle_leaves_nothing(kind: Kind) {
     for body in [token_first, file_first] {
         for sent in [60, body.len() / 2, body.len() - 3] {
             let length = body.len().to_string();
-            let headers = [("Content-Type", &*Multipart::content_type()), ("Content-Length", &length)];
+            let headers = [
+                ("Content-Type", &*Multipart::content_type()),
+                ("Content-Length", &length),
+            ];
             let mut wire = Wire::to(world.address());
             wire.put(head("POST", PUBLISH, &headers)).unwrap();
             wire.put(&body[..sent]).unwrap();
@@ -170,10 +200,15 @@ fn a_multipart_body_that_ends_early_is_refused(kind: Kind) {
     let world = World::new(kind);
     let ann = world.register("ann");
     let before = world.files();
-    let whole = Multipart::default().field("token", &ann.token).field("title", "x").file(CLIP).end();
+    let whole = Multipart::default()
+        .field("token", &ann.token)
+        .field("title", "x")
+        .file(CLIP)
+        .end();
     let closing = whole.len() - 46;
     for end in [10, 100, whole.len() / 2, closing] {
-        ann.posts_multipart(PUBLISH, whole[..end].to_vec()).refused_as(&[200, 400]);
+        ann.posts_multipart(PUBLISH, whole[..end].to_vec())
+            .refused_as(&[200, 400]);
         nothing_came_of_it(&world, &ann, &before, "a body that ends early");
     }
 }

@@ -17,11 +17,19 @@ on_both_stores!(
 );
 
 fn register(site: &Site, name: &str, password: &str) -> Reply {
-    site.call("POST", "/douyin/user/register/", &[("username", &name), ("password", &password)])
+    site.call(
+        "POST",
+        "/douyin/user/register/",
+        &[("username", &name), ("password", &password)],
+    )
 }
 
 fn login(site: &Site, name: &str, password: &str) -> Reply {
-    site.call("POST", "/douyin/user/login/", &[("username", &name), ("password", &password)])
+    site.call(
+        "POST",
+        "/douyin/user/login/",
+        &[("username", &name), ("password", &password)],
+    )
 }
 
 fn a_new_profile_is_empty_and_has_pictures(kind: Kind) {
@@ -46,7 +54,10 @@ fn a_new_profile_is_empty_and_has_pictures(kind: Kind) {
         let reply = world.get(picture);
         assert_eq!(reply.status, 200, "{picture}");
         let kind = reply.header("content-type").unwrap_or_default();
-        assert!(kind.starts_with("image/") && !reply.body.is_empty(), "{picture}: {kind}");
+        assert!(
+            kind.starts_with("image/") && !reply.body.is_empty(),
+            "{picture}: {kind}"
+        );
     }
     let empty: Vec<usize> = vec![
         ann.works_of(ann.id).len(),
@@ -69,7 +80,11 @@ fn names_and_passwords_hold_1_to_32_characters(kind: Kind) {
         for (name, password) in [(bad, PASSWORD), ("good", bad)] {
             // A query beyond what a head may hold is refused by the transport.
             let reply = register(&world, name, password);
-            let refusal = reply.refused_as(if bad.len() > 10_000 { &[200, 400, 414, 431] } else { &[200] });
+            let refusal = reply.refused_as(if bad.len() > 10_000 {
+                &[200, 400, 414, 431]
+            } else {
+                &[200]
+            });
             if reply.status == 200 {
                 assert_eq!(refusal.token.as_deref(), Some(""), "{name:.40} {password:.40}");
             }
@@ -112,16 +127,29 @@ fn unusual_names_are_kept_exactly(kind: Kind) {
     for (name, person) in names.iter().zip(&people) {
         assert_eq!(person.profile().name, *name);
         assert_eq!(world.login(name).id, person.id, "{name:?}");
-        assert_eq!(register(&world, name, PASSWORD).refused().token.as_deref(), Some(""), "{name:?}");
+        assert_eq!(
+            register(&world, name, PASSWORD).refused().token.as_deref(),
+            Some(""),
+            "{name:?}"
+        );
     }
-    assert_eq!(people.iter().map(|person| person.id).collect::<BTreeSet<_>>().len(), names.len());
+    assert_eq!(
+        people.iter().map(|person| person.id).collect::<BTreeSet<_>>().len(),
+        names.len()
+    );
 }
 
 fn passwords_are_compared_exactly(kind: Kind) {
     let world = World::new(kind);
     register(&world, "ann", "Pass word\u{e9}+%").success();
     login(&world, "ann", "Pass word\u{e9}+%").success();
-    for wrong in ["pass word\u{e9}+%", "Pass word\u{e9}+% ", "Pass worde\u{301}+%", "Pass word\u{e9} %", "Pass word\u{e9}"] {
+    for wrong in [
+        "pass word\u{e9}+%",
+        "Pass word\u{e9}+% ",
+        "Pass worde\u{301}+%",
+        "Pass word\u{e9} %",
+        "Pass word\u{e9}",
+    ] {
         login(&world, "ann", wrong).refused();
     }
 }
@@ -129,7 +157,9 @@ fn passwords_are_compared_exactly(kind: Kind) {
 fn a_name_is_taken_once_however_many_try(kind: Kind) {
     let world = World::new(kind);
     let replies = at_once(12, |number| register(&world, "taken", &format!("password{number}")));
-    let winners: Vec<usize> = (0..12).filter(|&number| replies[number].text().contains("\"status_code\":0")).collect();
+    let winners: Vec<usize> = (0..12)
+        .filter(|&number| replies[number].text().contains("\"status_code\":0"))
+        .collect();
     assert_eq!(winners.len(), 1, "{winners:?}");
     for (number, reply) in replies.iter().enumerate() {
         if winners.contains(&number) {
@@ -157,7 +187,11 @@ fn a_profile_is_found_by_id_or_token(kind: Kind) {
     ann.follows(&ben);
     let read = |reply: Reply| User::read(&reply.success()["user"]);
 
-    assert_eq!(read(ann.get("/douyin/user/", &[])).id, ann.id, "the official test sends the token only");
+    assert_eq!(
+        read(ann.get("/douyin/user/", &[])).id,
+        ann.id,
+        "the official test sends the token only"
+    );
     assert_eq!(read(ann.get("/douyin/user/", &[("user_id", &"")])).id, ann.id);
     assert_eq!(read(ann.get("/douyin/user/", &[("user_id", &0)])).id, ann.id);
     assert!(ann.profile_of(ben.id).is_follow);
@@ -168,7 +202,17 @@ fn a_profile_is_found_by_id_or_token(kind: Kind) {
 
     world.guest().get("/douyin/user/", &[]).refused();
     world.guest().get("/douyin/user/", &[("user_id", &0)]).refused();
-    for nobody in ["99", "-1", "abc", "1.5", "9223372036854775808", "9007199254740993", "+1", "1 ", "0x1"] {
+    for nobody in [
+        "99",
+        "-1",
+        "abc",
+        "1.5",
+        "9223372036854775808",
+        "9007199254740993",
+        "+1",
+        "1 ",
+        "0x1",
+    ] {
         ann.get("/douyin/user/", &[("user_id", &nobody)]).refused();
         world.guest().get("/douyin/user/", &[("user_id", &nobody)]).refused();
     }
@@ -198,6 +242,10 @@ fn parameters_that_name_somebody_never_change_who_acts(kind: Kind) {
     assert_eq!((ann.profile().favorite_count, ben.profile().favorite_count), (1, 0));
     let friends = ann.get("/douyin/relation/friend/list/", &[("user_id", &ben.id)]);
     if friends.text().contains("\"status_code\":0") {
-        assert_eq!(friends.success()["user_list"].as_array().unwrap().len(), 0, "the token owner's list");
+        assert_eq!(
+            friends.success()["user_list"].as_array().unwrap().len(),
+            0,
+            "the token owner's list"
+        );
     }
 }
