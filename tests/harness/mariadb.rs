@@ -97,7 +97,7 @@ impl Instance {
     }
 
     fn client(&self, statements: &str) -> Command {
-        let mut client = Command::new("mariadb");
+        let mut client = program("mariadb");
         client
             .args(["--no-defaults", "--user=root", "--batch", "--skip-column-names"])
             .args(["--default-character-set=utf8mb4", "--connect-timeout=2"])
@@ -138,7 +138,7 @@ impl Instance {
 impl Guard {
     fn over(folder: &Path, port: u16) -> Self {
         let in_folder = |name: &str| folder.join(name).display().to_string();
-        let mut shell = Command::new("sh")
+        let mut shell = program("sh")
             .args(["-c", GUARD, "guard"])
             .arg(folder)
             .args([
@@ -184,8 +184,16 @@ pub struct Database {
     pub url: String,
 }
 
+/// A program of the machine; Debian keeps servers in folders that a user's PATH often lacks.
+fn program(name: &str) -> Command {
+    let mut command = Command::new(name);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
+}
+
 fn install(folder: &Path) {
-    let output = Command::new("mariadb-install-db")
+    let output = program("mariadb-install-db")
         .args([
             "--no-defaults",
             "--user=root",

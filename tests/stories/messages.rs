@@ -3,6 +3,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use diesel::connection::SimpleConnection;
+
 use crate::harness::{Kind, World, at_once, on_both_stores};
 
 on_both_stores!(
@@ -11,6 +13,7 @@ on_both_stores!(
     a_poller_loses_and_repeats_nothing_during_a_storm,
     texts_arrive_byte_for_byte_and_whole,
     what_is_refused_is_not_sent,
+    a_clock_that_steps_back_loses_no_message,
 );
 
 fn a_conversation_is_the_two_peoples_oldest_first(kind: Kind) {
@@ -188,4 +191,25 @@ fn what_is_refused_is_not_sent(kind: Kind) {
         .refused();
     ann.get("/douyin/message/chat/", &[("to_user_id", &"")]).refused();
     assert_eq!(ann.friends(), []);
+}
+
+fn a_clock_that_steps_back_loses_no_message(kind: Kind) {
+    let world = World::new(kind);
+    let (ann, ben) = (world.register("ann"), world.register("ben"));
+    ann.tells(&ben, "from the future");
+    // As if the machine's clock had been an hour ahead until now.
+    let shift = "UPDATE conversations SET last_time = last_time + 3600000; \
+                 UPDATE messages SET create_time = create_time + 3600000";
+    world.connection().batch_execute(shift).unwrap();
+    let held = ben.chat(&ann, &0)[0].create_time;
+    for number in 0..3 {
+        ann.tells(&ben, &number.to_string());
+    }
+    let news: Vec<String> = ben
+        .chat(&ann, &held)
+        .into_iter()
+        .map(|message| message.content)
+        .collect();
+    assert_eq!(news, ["0", "1", "2"]);
+    assert_eq!(ben.chat(&ann, &0).len(), 4);
 }
