@@ -1,6 +1,6 @@
 //! Videos: publishing, and the pages of the feed and of one author.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
@@ -149,4 +149,18 @@ pub fn referenced_media(connection: &mut DbConnection, hashes: &[String]) -> Res
         .load(connection)?
         .into_iter()
         .collect())
+}
+
+/// Videos by id, in the order of `ids`; those that do not exist are left out. One statement, by primary key.
+pub fn by_ids(connection: &mut DbConnection, ids: &[VideoId]) -> Result<Vec<VideoWithAuthor>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<VideoWithAuthor> = videos::table
+        .inner_join(users::table)
+        .filter(videos::id.eq_any(ids))
+        .select((VideoRow::as_select(), UserRow::as_select()))
+        .load(connection)?;
+    let mut rows: HashMap<VideoId, VideoWithAuthor> = rows.into_iter().map(|row| (row.0.id, row)).collect();
+    Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
 }

@@ -157,3 +157,74 @@ pub fn cover_child(args: &[OsString]) -> anyhow::Result<()> {
         code => std::process::exit(code),
     }
 }
+
+/// Recounts every counter. Takes the locks and brings what the ledger holds into the database first; where a server has
+/// the locks, it asks that one.
+pub fn verify(config: &Config, args: VerifyArgs) -> anyhow::Result<()> {
+    let found = match Offline::open(config) {
+        Ok(offline) => offline.verify(args.repair)?,
+        Err(error) if !is_in_use(&error) => return Err(error),
+        Err(_) if args.repair => bail!("a server runs in this data folder: stop it, then repair"),
+        Err(_) => control::ask_to_verify(&config.data_dir)?,
+    };
+    for Found { counter, id, stored, counted } in &found {
+        print_line(&format!("{counter} of {id}: says {stored}, its rows say {counted}"))?;
+    }
+    match (found.len(), args.repair) {
+        (0, _) => Ok(print_line("every counter is exact")?),
+        (wrong, false) => Err(cli::Found::Wrong(wrong).into()),
+        (mended, true) => Err(cli::Found::Mended(mended).into()),
+    }
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(DataDirError::InUse(..)))
+}
+
+/// A store that no server has, with its ledger brought in.
+struct Offline {
+    options: Options,
+    store: Store,
+    _claim: Option<Claim>,
+    /// Last: nothing may be open in the folder when its lock goes.
+    _data_dir: DataDir,
+}
+
+impl Offline {
+    fn open(config: &Config) -> anyhow::Result<Self> {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let options = store_options(config, data_dir.path());
+        let claim = Claim::take(&options, || std::process::exit(1))?;
+        let store = Store::open(&options)?;
+        let counters = server::start_counters(config, data_dir.path(), &store)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        runtime.block_on(counters.flush_now()).context("the ledger can't be brought into the database")?;
+        counters.stop();
+        Ok(Self { options, store, _claim: claim, _data_dir: data_dir })
+    }
+
+    fn verify(self, repair: bool) -> anyhow::Result<Vec<Found>> {
+        let found = if repair {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(self.store.write(recounting::mend))?
+        } else {
+            recounting::recount(&mut ovation_schema::connect(&self.options)?)?
+        };
+        self.store.close();
+        Ok(found.into_iter().map(Found::from).collect())
+    }
+}
+
+/// Looks into the ledger, or mends it. A server must not run in this folder: the ledger has one reader and writer.
+pub fn ledger(config: &Config, action: LedgerAction) -> anyhow::Result<()> {
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let path = data_dir.path().join(server::LEDGER_FILE);
+    if !path.exists() {
+        bail!("there is no ledger in this data folder yet");
+    }
+    match action {
+        LedgerAction::Stat => ledger::stat(&path),
+        LedgerAction::Dump => ledger::dump(&path),
+        LedgerAction::Repair => ledger::repair(&path),
+    }
+}
