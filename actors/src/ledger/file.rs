@@ -16,7 +16,7 @@ use diesel::result::{ConnectionError, Error as DieselError};
 use diesel::sql_types::{BigInt, Integer, Text};
 
 use super::group::Link;
-use super::{LedgerError, Sync};
+use super::{LedgerError, POSITION_MAX, Sync};
 
 /// The format this version writes.
 pub(super) const VERSION: i32 = 1;
@@ -59,10 +59,10 @@ diesel::table! {
 
 const SCHEMA: &str = "
     CREATE TABLE state (
-        ledger_id TEXT NOT NULL PRIMARY KEY, store_id TEXT NOT NULL, last BIGINT NOT NULL,
-        head_position BIGINT NOT NULL, head_checksum BLOB NOT NULL,
-        trimmed_to BIGINT NOT NULL, trimmed_checksum BLOB NOT NULL,
-        flushed BIGINT NOT NULL, entries BIGINT NOT NULL, groups BIGINT NOT NULL
+        ledger_id TEXT NOT NULL PRIMARY KEY, store_id TEXT NOT NULL, last INTEGER NOT NULL,
+        head_position INTEGER NOT NULL, head_checksum BLOB NOT NULL,
+        trimmed_to INTEGER NOT NULL, trimmed_checksum BLOB NOT NULL,
+        flushed INTEGER NOT NULL, entries INTEGER NOT NULL, groups INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     -- The body comes last, so that a look at the other columns does not read it.
     CREATE TABLE groups (
@@ -139,6 +139,23 @@ impl State {
     pub(super) fn set_tail(&mut self, link: Link) {
         self.trimmed_to = link.position;
         self.trimmed_checksum = link.checksum;
+    }
+
+    /// Checks that its numbers can stand together.
+    pub(super) fn validate(&self) -> Result<(), LedgerError> {
+        let order = [0, self.trimmed_to, self.head_position, self.last, POSITION_MAX];
+        let sound = order.is_sorted()
+            && (0..=self.last).contains(&self.flushed)
+            && (0..=POSITION_MAX).contains(&self.entries)
+            && (0..=POSITION_MAX).contains(&self.groups)
+            && (self.trimmed_to > 0 || self.tail() == Link::origin(&self.ledger_id));
+        if sound {
+            return Ok(());
+        }
+        Err(LedgerError::Damaged {
+            position: 0,
+            what: "the row that says where everything stands contradicts itself".to_owned(),
+        })
     }
 
     pub(super) fn load(connection: &mut SqliteConnection) -> QueryResult<Self> {

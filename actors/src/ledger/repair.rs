@@ -42,7 +42,8 @@ pub struct Report {
     pub rejected: Vec<Rejected>,
     /// How many groups were set aside in all.
     pub rejected_groups: u64,
-    /// The file said there were later groups, and they are not there.
+    /// The file says it ends with another group than the last one found, or its account of itself was damaged: groups
+    /// may be missing at the end.
     pub missing: bool,
 }
 
@@ -78,6 +79,7 @@ fn survey(connection: &mut SqliteConnection, state: &State) -> Result<Survey, Le
     let (mut entries, mut kept) = (0, 0);
     let mut reason = String::new();
     let rows = groups::table
+        .filter(groups::last.gt(link.position))
         .order(groups::last)
         .load_iter::<Group, DefaultLoadingMode>(connection)
         .map_err(|error| failure(&error, link.position))?;
@@ -91,6 +93,14 @@ fn survey(connection: &mut SqliteConnection, state: &State) -> Result<Survey, Le
         entries += group.entries();
         kept += 1;
     }
+    let stray: i64 = groups::table
+        .filter(groups::last.le(state.tail().position))
+        .count()
+        .get_result(connection)
+        .map_err(|error| failure(&error, link.position))?;
+    if reason.is_empty() && stray > 0 {
+        reason.push_str("a group lies among those that were trimmed");
+    }
     let report = Report {
         entries,
         groups: kept,
@@ -98,7 +108,7 @@ fn survey(connection: &mut SqliteConnection, state: &State) -> Result<Survey, Le
         last: state.last,
         rejected: Vec::new(),
         rejected_groups: 0,
-        missing: reason.is_empty() && link != state.head(),
+        missing: reason.is_empty() && (link != state.head() || state.validate().is_err()),
     };
     Ok((report, link, reason))
 }
@@ -106,9 +116,13 @@ fn survey(connection: &mut SqliteConnection, state: &State) -> Result<Survey, Le
 /// Moves the rest aside and writes where everything stands now.
 fn apply(connection: &mut SqliteConnection, mut state: State, survey: &mut Survey) -> QueryResult<()> {
     let (report, link, reason) = survey;
+    if !(0..=super::POSITION_MAX).contains(&state.last) {
+        state.last = link.position;
+    }
     if !reason.is_empty() {
-        // By what is sound, not by position: a damaged key may lie anywhere, also before the sound part.
-        let unsound = groups::table.filter(groups::last.gt(link.position));
+        // A damaged key may also lie before the sound part.
+        let tail = state.tail().position;
+        let unsound = groups::table.filter(groups::last.gt(link.position).or(groups::last.le(tail)));
         let found: Vec<(i64, i64, i64)> = unsound
             .order(groups::last)
             .select((groups::first, groups::last, groups::at_ms))
@@ -131,15 +145,16 @@ fn apply(connection: &mut SqliteConnection, mut state: State, survey: &mut Surve
             .collect();
         diesel::sql_query(
             "INSERT INTO rejected (last, first, at_ms, checksum, body, reason)
-             SELECT last, first, at_ms, checksum, body, ? FROM groups WHERE last > ? ORDER BY last",
+             SELECT last, first, at_ms, checksum, body, ? FROM groups WHERE last > ? OR last <= ? ORDER BY last",
         )
         .bind::<Text, _>(reason.as_str())
         .bind::<BigInt, _>(link.position)
+        .bind::<BigInt, _>(tail)
         .execute(connection)?;
         diesel::delete(unsound).execute(connection)?;
     }
     state.last = state.last.max(link.position);
-    state.flushed = state.flushed.min(link.position);
+    state.flushed = state.flushed.clamp(0, link.position);
     state.entries = i64::try_from(report.entries).unwrap_or(0);
     state.groups = i64::try_from(report.groups).unwrap_or(0);
     state.set_head(link.clone());

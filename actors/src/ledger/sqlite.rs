@@ -69,6 +69,9 @@ pub const MEASURE_EVERY: u32 = 64;
 /// a group.
 const TRIM_GROUPS: i64 = 8_192;
 
+/// The most entries memory is taken for before they are seen: what the file says of itself may be damaged.
+const READ_AHEAD: usize = 1 << 20;
+
 /// Bytes of a group's row besides its entries.
 const ROW_BYTES: u64 = 64;
 
@@ -113,6 +116,7 @@ impl SqliteLedger {
             #[cfg(test)]
             fault: None,
         };
+        ledger.state.validate()?;
         ledger.gaps = ledger.verify(ledger.state.flushed)?;
         ledger.measure()?;
         Ok(ledger)
@@ -121,6 +125,11 @@ impl SqliteLedger {
     /// The id of the store the likes are for.
     pub fn store_id(&self) -> &str {
         &self.state.store_id
+    }
+
+    #[cfg(test)]
+    pub(super) fn execute(&mut self, sql: &str) {
+        self.connection.batch_execute(sql).unwrap();
     }
 
     /// Verifies every group kept, flushed or not.
@@ -341,8 +350,7 @@ impl Ledger for SqliteLedger {
             });
         }
         let there = usize::try_from(group::count(after + 1, self.state.last)).unwrap_or(usize::MAX);
-        let kept = usize::try_from(self.state.entries).unwrap_or(0);
-        let mut entries = Vec::with_capacity(limit.min(there).min(kept));
+        let mut entries = Vec::with_capacity(limit.min(there).min(READ_AHEAD));
         if limit == 0 || there == 0 {
             return Ok(entries);
         }
