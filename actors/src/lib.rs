@@ -10,6 +10,7 @@
 //! `counters` is the single writer of every like. It answers when the ledger has the change on disk. The flusher brings
 //! changes to the store in batches; until then, and a while longer, the overlay adds them to whatever is read.
 
+pub mod ledger;
 mod like;
 
 pub use like::{Entry, Like};
