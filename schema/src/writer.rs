@@ -174,10 +174,11 @@ struct Log {
 
 impl Log {
     const LONG: u64 = 16 << 20;
-    const WAIT: Duration = Duration::from_millis(100);
-    /// Between two looks at its length, and between two tries.
+    const WAIT: Duration = Duration::from_secs(1);
+    /// Between two looks at its length.
     const LOOK: Duration = Duration::from_millis(20);
-    const PAUSE: Duration = Duration::from_millis(500);
+    /// After a reader that took longer than that.
+    const PAUSE: Duration = Duration::from_secs(10);
 
     fn of(database: &Path) -> Self {
         let mut path = database.as_os_str().to_owned();
@@ -194,10 +195,9 @@ impl Log {
             return;
         }
         self.next_look = now + Self::LOOK;
-        if std::fs::metadata(&self.path).map_or(0, |log| log.len()) < Self::LONG {
+        if !self.is_long() {
             return;
         }
-        self.next_look = now + Self::PAUSE;
         let folded = connection
             .batch_execute(&format!("PRAGMA busy_timeout = {}", Self::WAIT.as_millis()))
             .and_then(|()| connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)"));
@@ -205,6 +205,13 @@ impl Log {
         if let Err(error) = folded.and(restored) {
             tracing::warn!(%error, "the SQLite log is long and could not be folded into its file");
         }
+        if self.is_long() {
+            self.next_look = Instant::now() + Self::PAUSE;
+        }
+    }
+
+    fn is_long(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|log| log.len() >= Self::LONG)
     }
 }
 

@@ -207,7 +207,8 @@ fn a_closure_that_fails_in_the_middle_leaves_no_transaction_open() {
                     Err::<(), _>(StoreError::Duplicate)
                 }),
             );
-            assert!(cancelled.await.is_err());
+            let cancelled = cancelled.await;
+            assert!(cancelled.is_err(), "{cancelled:?}");
             assert_eq!(
                 store
                     .read(move |db| Ok(users::find(db, user)?.unwrap().signature))
