@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::connection::{Connection, InstrumentationEvent, SimpleConnection};
+use diesel::r2d2::R2D2Connection;
 
 use crate::backend::{self, DbConnection, Role};
 use crate::error::StoreError;
+use crate::mysql;
 use crate::store::{Database, Options, monotonic_ms};
 
 /// The pool of connections that read, and with MySQL write too.
@@ -61,7 +63,7 @@ impl r2d2::ManageConnection for Manager {
     }
 
     fn is_valid(&self, connection: &mut Pooled) -> Result<(), StoreError> {
-        Ok(connection.db.batch_execute("SELECT 1")?)
+        Ok(connection.db.ping()?)
     }
 
     fn has_broken(&self, connection: &mut Pooled) -> bool {
@@ -72,8 +74,11 @@ impl r2d2::ManageConnection for Manager {
 /// Opens one connection outside the pool.
 pub(crate) fn connect(options: &Options, role: Role) -> Result<DbConnection, StoreError> {
     match &options.database {
-        Database::Sqlite(path) => backend::open_sqlite(&path.to_string_lossy(), role),
-        Database::Mysql(url) => backend::open_mysql(url, options.statement_timeout),
+        Database::Sqlite(path) => backend::open_sqlite(path, role),
+        Database::Mysql(url) => {
+            let timeout = (role != Role::Admin).then_some(options.statement_timeout);
+            mysql::open(url, timeout).map(DbConnection::Mysql)
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::backend::DbConnection;
+use crate::backend::{DbConnection, Role};
 use crate::error::StoreError;
 use crate::id_source::IdSource;
 use crate::pool::{Breaker, Manager, Pool};
@@ -58,7 +58,8 @@ const WAITING_PER_CONNECTION: usize = 64;
 struct Inner {
     pool: Pool,
     breaker: Breaker,
-    read_gate: Gate,
+    /// A permit a connection: who has one never waits for anybody else's.
+    gate: Gate,
     writes: Writes,
     ids: IdSource,
     store_id: String,
@@ -70,7 +71,7 @@ struct Inner {
 enum Writes {
     /// One thread that owns SQLite's only writing connection and commits in groups.
     Queue(Writer),
-    /// Pool connections, at most half of them, so that a storm of writes leaves room to read.
+    /// Pool connections, at most half of them, so that a storm of writes leaves room to read. Passed before the gate.
     Pool(Gate),
 }
 
@@ -82,7 +83,7 @@ impl Store {
     /// Opens the database, brings its schema up to date and takes the pool into service. Blocks: call it from a thread
     /// that may wait. Refuses a schema newer than this binary knows.
     pub fn open(options: &Options) -> Result<Self, StoreError> {
-        let mut first = pool::connect(options, crate::backend::Role::Writer)?;
+        let mut first = pool::connect(options, Role::Admin)?;
         migrate::run(&mut first)?;
         let store_id = claim::store_id(&mut first)?;
         let connections = options.connections.max(2);
@@ -93,7 +94,7 @@ impl Store {
         Ok(Self(Arc::new(Inner {
             pool: pool::build(options, connections)?,
             breaker: Breaker::default(),
-            read_gate: Gate::new(connections, options.acquire_timeout),
+            gate: Gate::new(connections, options.acquire_timeout),
             writes,
             ids: IdSource::default(),
             store_id,
@@ -124,7 +125,7 @@ impl Store {
         F: FnOnce(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
         self.0.breaker.check()?;
-        let permit = self.0.read_gate.enter().await?;
+        let permit = self.0.gate.enter().await?;
         self.on_pool(permit, query).await
     }
 
@@ -138,18 +139,20 @@ impl Store {
         F: Fn(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
         match &self.0.writes {
-            Writes::Queue(writer) => within(self.0.deadline, writer.submit(change)?).await,
-            Writes::Pool(gate) => {
+            Writes::Queue(writer) => self.within_deadline(writer.submit(change)?).await,
+            Writes::Pool(turns) => {
                 self.0.breaker.check()?;
-                let permit = gate.enter().await?;
-                self.on_pool(permit, move |connection| pool::transaction(connection, &change))
+                let turn = turns.enter().await?;
+                let permit = self.0.gate.enter().await?;
+                self.on_pool((turn, permit), move |connection| pool::transaction(connection, &change))
                     .await
             }
         }
     }
 
-    async fn on_pool<T, F>(&self, permit: OwnedSemaphorePermit, work: F) -> Result<T, StoreError>
+    async fn on_pool<P, T, F>(&self, permit: P, work: F) -> Result<T, StoreError>
     where
+        P: Send + 'static,
         T: Send + 'static,
         F: FnOnce(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
@@ -163,7 +166,18 @@ impl Store {
             task.await
                 .unwrap_or_else(|_| Err(StoreError::Internal("a query panicked".into())))
         };
-        within(self.0.deadline, joined).await
+        self.within_deadline(joined).await
+    }
+
+    /// Bounds what a caller waits for; the work itself goes on.
+    pub(crate) async fn within_deadline<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.0.deadline, work).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Unavailable("no answer within the deadline".into())),
+        }
     }
 
     /// Answers whether the database serves at this moment.
@@ -185,6 +199,8 @@ impl Store {
 
 impl Inner {
     fn run<T>(&self, work: impl FnOnce(&mut DbConnection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        // Again: whoever waited for a place may have missed what happened meanwhile.
+        self.breaker.check()?;
         let mut connection = self.pool.get().map_err(|error| {
             self.breaker.trip();
             StoreError::Unavailable(error.to_string())
@@ -205,13 +221,6 @@ impl Inner {
                 Err(StoreError::Internal("a query panicked".into()))
             }
         }
-    }
-}
-
-async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(deadline, work).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Unavailable("no answer within the deadline".into())),
     }
 }
 

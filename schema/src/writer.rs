@@ -9,6 +9,7 @@
 //! writes are short.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -27,6 +28,7 @@ const GROUP_TIME: Duration = Duration::from_millis(20);
 
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
+    closing: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -45,6 +47,7 @@ impl Writer {
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self {
             queue,
+            closing: AtomicBool::new(false),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -58,6 +61,10 @@ impl Writer {
         T: Send + 'static,
         F: Fn(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
+        let closed = || StoreError::Unavailable("the store is closed".into());
+        if self.closing.load(Ordering::Relaxed) {
+            return Err(closed());
+        }
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Change {
             change,
@@ -66,18 +73,15 @@ impl Writer {
         });
         self.queue.try_send(Message::Job(job)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
-            mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the store is closed".into()),
+            mpsc::error::TrySendError::Closed(_) => closed(),
         })?;
-        Ok(async move {
-            answer
-                .await
-                .unwrap_or_else(|_| Err(StoreError::Unavailable("the store is closed".into())))
-        })
+        Ok(async move { answer.await.unwrap_or_else(|_| Err(closed())) })
     }
 
     /// Lets the thread end after the jobs it has accepted, and waits for it. Blocks.
     pub(crate) fn close(&self) {
-        // The queue may be full of jobs; the writer drains it, so a place becomes free.
+        // The queue may be full of jobs; the writer drains it, so a place becomes free, and nobody new takes it.
+        self.closing.store(true, Ordering::Relaxed);
         let mut message = Message::Close;
         while let Err(mpsc::error::TrySendError::Full(back)) = self.queue.try_send(message) {
             message = back;
@@ -157,6 +161,10 @@ fn run(mut connection: DbConnection, mut jobs: mpsc::Receiver<Message>) {
 
 /// Runs `first` and whatever else waits as one transaction. True when the close was among it.
 fn group(connection: &mut DbConnection, first: Box<dyn Job>, jobs: &mut mpsc::Receiver<Message>) -> bool {
+    // While another process holds the file each try takes the whole busy timeout: not for somebody who has gone.
+    if first.is_abandoned() {
+        return false;
+    }
     let start = Instant::now();
     let mut done: Vec<Box<dyn Job>> = Vec::new();
     let mut closing = false;

@@ -1,0 +1,8 @@
+//! The store against its two databases: plans, storms, faults. MariaDB is a private one; without it these tests fail.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod faults;
+mod mariadb;
+mod plans;
+mod storms;
+mod world;
