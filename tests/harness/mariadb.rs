@@ -1,6 +1,6 @@
 //! A MariaDB of the tests' own: in a temporary folder, on a free port, gone with the test process.
 //!
-//! A small shell stands guard over the server: it starts it for every line it reads and, when its input ends because
+//! A small shell stands guard over the server: it installs and starts it when told to and, when its input ends because
 //! the test process is gone (also after a kill -9), kills it and removes the folder. Never touches a MariaDB that was
 //! there before.
 
@@ -17,12 +17,22 @@ use super::together::eventually;
 
 const GUARD: &str = r#"
 dir=$1; shift
-while read -r _; do
-  mariadbd "$@" </dev/null >>"$dir/log" 2>&1 &
-  pid=$!
-  echo "$pid"
+while read -r order; do
+  case $order in
+  install)
+    mariadb-install-db --no-defaults --user=root --skip-test-db --auth-root-authentication-method=normal \
+      --innodb-log-file-size=16M --innodb-undo-tablespaces=0 --datadir="$dir/data" </dev/null >>"$dir/log" 2>&1
+    echo "$?"
+    ;;
+  launch)
+    mariadbd "$@" </dev/null >>"$dir/log" 2>&1 &
+    pid=$!
+    echo "$pid"
+    ;;
+  esac
 done
-kill -9 "$pid"; wait; rm -rf "$dir"
+if [ -n "$pid" ]; then kill -9 "$pid"; wait; fi
+rm -rf "$dir"
 "#;
 
 const FOLDER_PREFIX: &str = "ovation-stories-mariadb-";
@@ -57,11 +67,12 @@ impl Instance {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
         std::fs::create_dir(&folder).expect("a temporary folder for MariaDB");
-        install(&folder);
         let port = free_port();
+        let mut guard = Guard::over(&folder, port);
+        guard.install(&folder);
         let instance = Self {
             port,
-            guard: Mutex::new(Guard::over(&folder, port)),
+            guard: Mutex::new(guard),
             folder,
             next_database: AtomicU32::new(1),
         };
@@ -167,12 +178,29 @@ impl Guard {
         }
     }
 
-    fn launch(&mut self) {
-        assert!(self.pid.is_none(), "MariaDB runs already");
-        writeln!(self.orders, "launch").unwrap();
+    /// Gives an order and waits for its one line of answer.
+    fn order(&mut self, word: &str) -> String {
+        writeln!(self.orders, "{word}").unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
-        self.pid = Some(line.trim().parse().expect("the guard answers with a process id"));
+        line.trim().to_owned()
+    }
+
+    fn install(&mut self, folder: &Path) {
+        let status = self.order("install");
+        let not_found = "127";
+        assert_ne!(
+            status, not_found,
+            "MariaDB is not installed: run tests/setup once; no story is skipped without it"
+        );
+        let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        assert_eq!(status, "0", "mariadb-install-db: {log}");
+    }
+
+    fn launch(&mut self) {
+        assert!(self.pid.is_none(), "MariaDB runs already");
+        let answer = self.order("launch");
+        self.pid = Some(answer.parse().expect("the guard answers with a process id"));
     }
 }
 
@@ -190,24 +218,6 @@ fn program(name: &str) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     command
-}
-
-fn install(folder: &Path) {
-    let output = program("mariadb-install-db")
-        .args([
-            "--no-defaults",
-            "--user=root",
-            "--skip-test-db",
-            "--auth-root-authentication-method=normal",
-        ])
-        .args(["--innodb-log-file-size=16M", "--innodb-undo-tablespaces=0"])
-        .arg(format!("--datadir={}", folder.join("data").display()))
-        .output()
-        .unwrap_or_else(|error| {
-            panic!("MariaDB is not installed ({error}): run tests/setup once; no story is skipped without it")
-        });
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "mariadb-install-db: {complaint}");
 }
 
 fn free_port() -> u16 {
