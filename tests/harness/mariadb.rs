@@ -17,6 +17,8 @@ use super::together::eventually;
 
 const GUARD: &str = r#"
 dir=$1; shift
+# An answer that nobody waits for any more must not end the guard before it has cleaned up.
+trap '' PIPE
 while read -r order; do
   case $order in
   install)
@@ -120,6 +122,11 @@ impl Instance {
     /// Freezes the server: connections stay, nothing answers.
     pub fn freeze(&self) {
         self.signal("STOP");
+        let pid = self.guard.lock().unwrap().pid.expect("a running MariaDB");
+        eventually("every thread of MariaDB stands still", Duration::from_secs(10), || {
+            let mut threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+            threads.all(|thread| state(&thread.path()) == 'T').then_some(())
+        });
     }
 
     /// Ends a freeze.
@@ -131,11 +138,10 @@ impl Instance {
     pub fn crash(&self) {
         self.signal("KILL");
         let pid = self.guard.lock().unwrap().pid.take().expect("a running MariaDB");
-        let stat = PathBuf::from(format!("/proc/{pid}/stat"));
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        // The guard reaps it only with its next order; a zombie holds no port and no file.
         eventually("a killed MariaDB is gone", Duration::from_secs(10), || {
-            // The guard reaps it only with its next order; a zombie holds no port and no file.
-            let state = std::fs::read_to_string(&stat).unwrap_or_else(|_| ") Z".to_owned());
-            state.contains(") Z").then_some(())
+            (state(&process) == 'Z').then_some(())
         });
     }
 
@@ -218,6 +224,13 @@ fn program(name: &str) -> Command {
     let path = std::env::var("PATH").unwrap_or_default();
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
     command
+}
+
+/// The state letter of a process or thread by its folder below `/proc`; Z as well when it is gone.
+fn state(process: &Path) -> char {
+    let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    after_name.trim_start().chars().next().unwrap_or('Z')
 }
 
 fn free_port() -> u16 {
