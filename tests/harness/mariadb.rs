@@ -19,15 +19,18 @@ const GUARD: &str = r#"
 dir=$1; shift
 # An answer that nobody waits for any more must not end the guard before it has cleaned up.
 trap '' PIPE
+# A MariaDB that starts removes the temporary tables of all others that share its folder for them.
+mkdir "$dir/tmp"
 while read -r order; do
   case $order in
   install)
     mariadb-install-db --no-defaults --user=root --skip-test-db --auth-root-authentication-method=normal \
-      --innodb-log-file-size=16M --innodb-undo-tablespaces=0 --datadir="$dir/data" </dev/null >>"$dir/log" 2>&1
+      --innodb-log-file-size=16M --innodb-undo-tablespaces=0 \
+      --datadir="$dir/data" --tmpdir="$dir/tmp" </dev/null >>"$dir/log" 2>&1
     echo "$?"
     ;;
   launch)
-    mariadbd "$@" </dev/null >>"$dir/log" 2>&1 &
+    mariadbd "$@" --tmpdir="$dir/tmp" </dev/null >>"$dir/log" 2>&1 &
     pid=$!
     echo "$pid"
     ;;
