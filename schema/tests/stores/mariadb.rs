@@ -44,7 +44,8 @@ impl MariaDb {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("ovation-schema-mariadb-{}-{number}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
+        // One that starts removes the temporary tables of all others that share its folder for them.
+        std::fs::create_dir_all(folder.join("tmp")).unwrap();
         install(&folder);
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .unwrap()
@@ -64,6 +65,7 @@ impl MariaDb {
             .arg(format!("--port={port}"))
             .arg(format!("--datadir={}", at("data")))
             .arg(format!("--socket={}", at("socket")))
+            .arg(format!("--tmpdir={}", at("tmp")))
             .args([
                 "--innodb-buffer-pool-size=64M",
                 "--innodb-log-file-size=16M",
@@ -178,6 +180,7 @@ fn install(folder: &Path) {
         ])
         .args(["--innodb-log-file-size=16M"])
         .arg(format!("--datadir={}", folder.join("data").display()))
+        .arg(format!("--tmpdir={}", folder.join("tmp").display()))
         .output()
         .unwrap_or_else(|error| panic!("MariaDB is not installed ({error}); no test is skipped without it"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
