@@ -67,8 +67,8 @@ pub fn shared() -> &'static Instance {
 impl Instance {
     /// Starts a server of its own; for stories that stop or kill it.
     pub fn start() -> Self {
-        sweep();
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        sweep();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
         std::fs::create_dir(&folder).expect("a temporary folder for MariaDB");
@@ -252,7 +252,7 @@ fn sweep() {
         let guard_had_time = entry
             .metadata()
             .and_then(|known| known.modified())
-            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_secs(60)));
+            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_mins(1)));
         if guard_had_time && !Path::new("/proc").join(owner).exists() {
             let _ = std::fs::remove_dir_all(entry.path());
         }
