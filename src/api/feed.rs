@@ -47,9 +47,8 @@ pub async fn feed(call: Call) -> Result<HttpResponse, ApiError> {
 /// ignore it would give the first page for ever. The look costs a statement in that rare case only.
 fn bound(connection: &mut DbConnection, latest_time: Option<i64>, now: i64) -> Result<i64, StoreError> {
     match latest_time {
-        None => Ok(i64::MAX),
         Some(time) if time <= now || videos::is_publish_time(connection, time)? => Ok(time),
-        Some(_) => Ok(i64::MAX),
+        _ => Ok(i64::MAX),
     }
 }
 
