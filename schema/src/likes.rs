@@ -46,6 +46,9 @@ pub struct Wish {
 pub struct Batch {
     /// The ledger they come from.
     pub ledger_id: String,
+    /// Where the mark must stand: the last position of the batch before. Elsewhere the batch would leave a hole, or be
+    /// counted into a store that forgot what came before it.
+    pub after: i64,
     /// The position of the first entry.
     pub first: i64,
     /// The position of the last entry; where the mark stands afterwards.
