@@ -13,6 +13,7 @@ pub mod demo;
 pub mod demo_world;
 pub mod error;
 pub mod identity;
+pub mod likes;
 pub mod logging;
 pub mod media;
 pub mod net;

@@ -10,7 +10,13 @@
 //! `counters` is the single writer of every like. It answers when the ledger has the change on disk. The flusher brings
 //! changes to the store in batches; until then, and a while longer, the overlay adds them to whatever is read.
 
+pub mod counters;
+mod flusher;
+pub mod hot;
 pub mod ledger;
 mod like;
+pub mod overlay;
 
+pub use counters::Counters;
 pub use like::{Entry, Like};
+pub use overlay::Overlay;

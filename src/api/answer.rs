@@ -6,7 +6,8 @@
 use std::collections::HashSet;
 
 use actix_web::HttpResponse;
-use ovation_actors::overlay::{Overlay, Stale, View};
+use ovation_actors::Counters;
+use ovation_actors::overlay::{Stale, View};
 use ovation_schema::comments::CommentRow;
 use ovation_schema::follows::LastMessage;
 use ovation_schema::messages::MessageRow;
@@ -80,8 +81,8 @@ pub struct User {
 pub struct Lens {
     /// Where absolute URLs begin.
     pub base: Base,
-    /// What was acknowledged and may not be in the rows.
-    pub overlay: Overlay,
+    /// Who knows what was acknowledged and may not be in the rows.
+    pub counters: Counters,
 }
 
 /// One look at rows that have been read: by whom, and with which likes on top. Holds the overlay's lock, so it is made
@@ -89,6 +90,7 @@ pub struct Lens {
 pub struct Sight<'a> {
     base: &'a Base,
     likes: View<'a>,
+    counters: &'a Counters,
     viewer: Option<UserId>,
     flags: Flags,
 }
@@ -112,27 +114,37 @@ impl Flags {
 impl Lens {
     /// Looks as `viewer`, of whom the store says `flags`.
     pub fn look(&self, viewer: Option<UserId>, flags: Flags) -> Sight<'_> {
-        Sight { base: &self.base, likes: self.overlay.view(), viewer, flags }
+        Sight {
+            base: &self.base,
+            likes: self.counters.overlay().view(),
+            counters: &self.counters,
+            viewer,
+            flags,
+        }
     }
 }
 
 impl Sight<'_> {
+    /// A row's counts brought up to date. Rows older than what memory keeps are read again, which the store does for a
+    /// conflict; and the flusher looks where the mark is, since it may have gone back.
+    fn fresh<T>(&self, counts: Result<T, Stale>) -> Result<T, StoreError> {
+        counts.map_err(|stale| {
+            self.counters.suspect_mark();
+            StoreError::Conflict(stale.to_string())
+        })
+    }
+
     fn likes(&self, video: VideoId) -> bool {
         let pending = self.viewer.and_then(|viewer| self.likes.pair(viewer, video));
         pending.unwrap_or_else(|| self.flags.favorites.contains(&video))
     }
 }
 
-/// Rows older than what is kept on top of them are read again, which the store does for a conflict.
-fn read_again(_: Stale) -> StoreError {
-    StoreError::Conflict("the rows were read too long ago".into())
-}
-
 impl User {
     /// A user as somebody sees it.
     pub fn new(row: UserRow, sight: &Sight<'_>) -> Result<Self, StoreError> {
         let counts = sight.likes.user_counts(row.id, row.favorite_count, row.total_favorited, row.mark.0);
-        let (favorite_count, total_favorited) = counts.map_err(read_again)?;
+        let (favorite_count, total_favorited) = sight.fresh(counts)?;
         let base = sight.base;
         let picture = |path: String, default: &'static str| base.join(if path.is_empty() { default } else { &path });
         Ok(Self {
@@ -172,12 +184,14 @@ impl Video {
     /// A video as somebody sees it.
     pub fn new((row, author): (VideoRow, UserRow), sight: &Sight<'_>) -> Result<Self, StoreError> {
         let base = sight.base;
+        let count = sight.likes.video_count(row.id, row.favorite_count, row.mark.0);
+        let favorite_count = sight.fresh(count)?;
         Ok(Self {
             id: row.id.0,
             author: User::new(author, sight)?,
             play_url: base.join(&format!("/media/videos/{}.mp4", row.media_hash)),
             cover_url: base.join(&format!("/media/covers/{}.jpg", row.media_hash)),
-            favorite_count: sight.likes.video_count(row.id, row.favorite_count, row.mark.0).map_err(read_again)?,
+            favorite_count,
             comment_count: row.comment_count,
             is_favorite: sight.likes(row.id),
             title: row.title,

@@ -64,7 +64,7 @@ struct Cursor {
 
 impl Cursor {
     fn start(lens: &Lens, user: UserId) -> Self {
-        let known = lens.overlay.view().likes_of(user);
+        let known = lens.counters.overlay().view().likes_of(user);
         Self {
             pending: known.iter().filter(|(_, on, _)| *on).map(|(video, ..)| *video).collect(),
             sent: 0,

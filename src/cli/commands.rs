@@ -1,18 +1,24 @@
 //! The work behind the commands that need the store, the server or the media room.
 
 use std::ffi::OsString;
+use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use ovation_actors::Entry;
+use ovation_actors::ledger::{self, Ledger as _, SqliteLedger};
 use ovation_schema::users::{self, NewUser};
-use ovation_schema::{Claim, Store, StoreError, UserId, migrate as migrations, now_ms};
+use ovation_schema::{
+    Claim, Options, Store, StoreError, UserId, migrate as migrations, now_ms, verify as recounting,
+};
 
-use super::{MigrateAction, Secret, SeedArgs, ServeArgs, UsageError, UserAction, print_line};
+use super::{LedgerAction, MigrateAction, Secret, SeedArgs, ServeArgs, UsageError, UserAction, Verdict, VerifyArgs, print_line};
 use crate::auth::{PasswordHasher, PoolSettings};
 use crate::config::Config;
-use crate::identity::DataDir;
+use crate::control::{self, Found};
+use crate::identity::{DataDir, DataDirError};
 use crate::seed::{self, Size};
 use crate::server::{Server, store_options};
-use crate::{demo, media};
+use crate::{demo, likes, media};
 
 /// Runs the server until a signal ends it.
 pub fn serve(config: Config, args: &ServeArgs) -> anyhow::Result<()> {
@@ -172,8 +178,8 @@ pub fn verify(config: &Config, args: VerifyArgs) -> anyhow::Result<()> {
     }
     match (found.len(), args.repair) {
         (0, _) => Ok(print_line("every counter is exact")?),
-        (wrong, false) => Err(cli::Found::Wrong(wrong).into()),
-        (mended, true) => Err(cli::Found::Mended(mended).into()),
+        (wrong, false) => Err(Verdict::Wrong(wrong).into()),
+        (mended, true) => Err(Verdict::Mended(mended).into()),
     }
 }
 
@@ -196,10 +202,9 @@ impl Offline {
         let options = store_options(config, data_dir.path());
         let claim = Claim::take(&options, || std::process::exit(1))?;
         let store = Store::open(&options)?;
-        let counters = server::start_counters(config, data_dir.path(), &store)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(counters.flush_now()).context("the ledger can't be brought into the database")?;
-        counters.stop();
+        let counters = likes::start(config, data_dir.path(), &store)?;
+        likes::flush(&counters)?.context("the ledger can't be brought into the database")?;
+        likes::stop(&counters, config.shutdown_timeout)?;
         Ok(Self { options, store, _claim: claim, _data_dir: data_dir })
     }
 
@@ -218,13 +223,51 @@ impl Offline {
 /// Looks into the ledger, or mends it. A server must not run in this folder: the ledger has one reader and writer.
 pub fn ledger(config: &Config, action: LedgerAction) -> anyhow::Result<()> {
     let data_dir = DataDir::open(&config.data_dir)?;
-    let path = data_dir.path().join(server::LEDGER_FILE);
+    let path = data_dir.path().join(likes::LEDGER_FILE);
     if !path.exists() {
         bail!("there is no ledger in this data folder yet");
     }
     match action {
-        LedgerAction::Stat => ledger::stat(&path),
-        LedgerAction::Dump => ledger::dump(&path),
-        LedgerAction::Repair => ledger::repair(&path),
+        LedgerAction::Stat => ledger_stat(&path),
+        LedgerAction::Dump => {
+            let mut ledger = SqliteLedger::open_any(&path)?;
+            ledger::dump(&mut ledger, &mut std::io::stdout().lock())?;
+            Ok(())
+        }
+        LedgerAction::Repair => ledger_repair(&path),
     }
+}
+
+fn ledger_stat(path: &Path) -> anyhow::Result<()> {
+    let mut ledger = SqliteLedger::open_any(path)?;
+    let stat = ledger.stat()?;
+    for (name, value) in [
+        ("entries", stat.entries.to_string()),
+        ("groups", stat.groups.to_string()),
+        ("unflushed", stat.unflushed.to_string()),
+        ("first", stat.first.to_string()),
+        ("last", stat.last.to_string()),
+        ("trimmed_to", stat.trimmed_to.to_string()),
+        ("bytes", stat.bytes.to_string()),
+        ("oldest_ms", stat.oldest_ms.map_or_else(|| "none".to_owned(), |ms| ms.to_string())),
+        ("quarantined", stat.quarantined.to_string()),
+        ("rejected_groups", stat.rejected_groups.to_string()),
+    ] {
+        print_line(&format!("{name:<16} {value}"))?;
+    }
+    for set_aside in ledger.quarantined()? {
+        let Entry { position, like } = set_aside.entry;
+        let (user, video, reason) = (like.user, like.video, set_aside.reason);
+        print_line(&format!("set aside: position {position}, user {user}, video {video}: {reason}"))?;
+    }
+    Ok(())
+}
+
+fn ledger_repair(path: &Path) -> anyhow::Result<()> {
+    let report = SqliteLedger::repair(path)?;
+    print_line(&format!("sound: {} entries, up to position {}", report.entries, report.sound_to))?;
+    for rejected in &report.rejected {
+        print_line(&format!("set aside: positions {} to {}: {}", rejected.first, rejected.last, rejected.reason))?;
+    }
+    Ok(())
 }

@@ -171,7 +171,7 @@ pub enum LedgerAction {
 
 /// Counters were wrong: an outcome with an exit code of its own, 3, so that a script can tell it from a failure.
 #[derive(Debug, thiserror::Error)]
-pub enum Found {
+pub enum Verdict {
     /// And still are.
     #[error("{0} counters differ from their rows; `ovation verify --repair` sets them right")]
     Wrong(usize),
@@ -267,7 +267,7 @@ fn try_parse(args: impl IntoIterator<Item = OsString>) -> Result<(Options, Comma
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<ConfigError>() || error.is::<UsageError>() {
         2
-    } else if error.is::<Found>() {
+    } else if error.is::<Verdict>() {
         3
     } else {
         1

@@ -30,7 +30,7 @@ fn start(folder: &Path) -> (Server, Demo) {
 
 fn read<T: Send + 'static>(
     server: &Server,
-    query: impl FnOnce(&mut ovation_schema::DbConnection) -> Result<T, StoreError> + Send + 'static,
+    query: impl Fn(&mut ovation_schema::DbConnection) -> Result<T, StoreError> + Send + 'static,
 ) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
