@@ -9,8 +9,12 @@
 
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod damage;
 mod file;
 mod group;
+#[cfg(test)]
+mod measure;
 mod repair;
 mod sqlite;
 #[cfg(test)]
@@ -57,6 +61,12 @@ pub enum LedgerError {
         /// What is wrong.
         what: String,
     },
+    /// Only from a repair: the file is damaged so that SQLite cannot walk through it. Nothing was changed.
+    #[error(
+        "SQLite itself cannot read the ledger ({0}), so it cannot be repaired in place. Keep its files, move them out of \
+         the data folder and start with a new ledger; likes that had not reached the database yet are in those files only"
+    )]
+    Unreadable(String),
     /// The likes in the file belong to another store.
     #[error(
         "this ledger belongs to the store {theirs}, not to {ours}: its likes are not this store's. Start with the \
