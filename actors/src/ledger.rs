@@ -7,6 +7,7 @@
 //! Positions are given out once and never again, also after everything was trimmed and the file was opened anew. A
 //! group is the unit of everything: it is appended, verified, trimmed and rejected as a whole.
 
+mod chain;
 #[cfg(test)]
 mod contract;
 #[cfg(test)]
@@ -15,6 +16,7 @@ mod file;
 mod group;
 #[cfg(test)]
 mod measure;
+mod options;
 mod repair;
 mod sqlite;
 #[cfg(test)]
@@ -23,8 +25,9 @@ mod tests;
 use std::io::Write;
 use std::ops::RangeInclusive;
 
+pub use options::{OpenOptions, Sync};
 pub use repair::{Rejected, Report};
-pub use sqlite::{OpenOptions, SqliteLedger, Sync};
+pub use sqlite::SqliteLedger;
 
 use crate::like::{Entry, Like};
 

@@ -12,7 +12,7 @@ use diesel::sql_types::{BigInt, Text};
 use super::LedgerError;
 use super::file::{self, State, failure, groups};
 use super::group::{Group, Link};
-use super::sqlite::Sync;
+use super::options::Sync;
 
 /// A group that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
