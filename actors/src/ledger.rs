@@ -7,10 +7,16 @@
 //! Positions are given out once and never again, also after everything was trimmed and the file was opened anew. A
 //! group is the unit of everything: it is appended, verified, trimmed and rejected as a whole.
 
+mod chain;
 #[cfg(test)]
 mod contract;
+#[cfg(test)]
+mod damage;
 mod file;
 mod group;
+#[cfg(test)]
+mod measure;
+mod options;
 mod repair;
 mod sqlite;
 #[cfg(test)]
@@ -19,8 +25,9 @@ mod tests;
 use std::io::Write;
 use std::ops::RangeInclusive;
 
+pub use options::{OpenOptions, Sync};
 pub use repair::{Rejected, Report};
-pub use sqlite::{OpenOptions, SqliteLedger, Sync};
+pub use sqlite::SqliteLedger;
 
 use crate::like::{Entry, Like};
 
@@ -57,6 +64,12 @@ pub enum LedgerError {
         /// What is wrong.
         what: String,
     },
+    /// Only from a repair: the file is damaged so that SQLite cannot walk through it. Nothing was changed.
+    #[error(
+        "SQLite itself cannot read the ledger ({0}), so it cannot be repaired in place. Keep its files, move them out of \
+         the data folder and start with a new ledger; likes that had not reached the database yet are in those files only"
+    )]
+    Unreadable(String),
     /// The likes in the file belong to another store.
     #[error(
         "this ledger belongs to the store {theirs}, not to {ours}: its likes are not this store's. Start with the \

@@ -12,7 +12,7 @@ use diesel::sql_types::{BigInt, Text};
 use super::LedgerError;
 use super::file::{self, State, failure, groups};
 use super::group::{Group, Link};
-use super::sqlite::Sync;
+use super::options::Sync;
 
 /// A group that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,15 +59,23 @@ impl Report {
 
 impl super::SqliteLedger {
     /// Repairs the ledger at `path`, which nobody may have open. One transaction; a sound ledger is left as it is, but
-    /// for its counts. A file that SQLite itself cannot read stays as it is and is [`LedgerError::Damaged`].
+    /// for its counts. A file that SQLite itself cannot read stays as it is and is [`LedgerError::Unreadable`].
     pub fn repair(path: &Path) -> Result<Report, LedgerError> {
-        let (mut connection, state) = file::open(path, None, Sync::Always)?;
-        let mut report = survey(&mut connection, &state)?;
-        let result = connection
-            .immediate_transaction(|connection| apply(connection, state, &mut report))
-            .map_err(|error| failure(&error, 0));
-        result.map(|()| report.0)
+        match mend(path) {
+            // A survey turns a group's damage into a reason; what is left as an error is SQLite's own.
+            Err(LedgerError::Damaged { what, .. }) => Err(LedgerError::Unreadable(what)),
+            other => other,
+        }
     }
+}
+
+fn mend(path: &Path) -> Result<Report, LedgerError> {
+    let (mut connection, state) = file::open(path, None, Sync::Always)?;
+    let mut survey = survey(&mut connection, &state)?;
+    connection
+        .immediate_transaction(|connection| apply(connection, state, &mut survey))
+        .map_err(|error| failure(&error, 0))?;
+    Ok(survey.0)
 }
 
 /// A report on the way, with the end of the sound part and the reason it ends.

@@ -15,55 +15,19 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use diesel::connection::{DefaultLoadingMode, SimpleConnection};
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
 use diesel::result::Error as DieselError;
 
+use super::chain;
 use super::file::{self, State, failure, groups, quarantined};
 use super::group::{self, Group, Link};
+use super::options::{OpenOptions, Sync};
 use super::{Ledger, LedgerError, POSITION_MAX, QUARANTINE_MAX, Quarantined, Stat};
 use crate::like::{Entry, Like};
 
-/// When an appended group counts as safe.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
-    /// On the disk: survives a power cut.
-    Always,
-    /// With the operating system: survives a killed process, not a power cut.
-    Os,
-}
-
-/// How a ledger is opened.
-#[derive(Debug, Clone)]
-pub struct OpenOptions {
-    /// The random id of the store the likes are for.
-    pub store_id: String,
-    /// When an appended group counts as safe.
-    pub sync: Sync,
-    /// How long flushed groups are kept, in milliseconds.
-    pub keep_flushed_ms: i64,
-    /// The bound on bytes in use. From three quarters of it on flushed groups go before their time; at it appends are
-    /// refused. May be passed by the [`MEASURE_EVERY`] groups between two measurements.
-    pub max_bytes: u64,
-    /// The bound on entries the store does not have yet.
-    pub max_unflushed: u64,
-}
-
-impl OpenOptions {
-    /// The defaults: a sync a group, an hour, 1 GiB, 2,000,000 entries.
-    pub fn new(store_id: impl Into<String>) -> Self {
-        Self {
-            store_id: store_id.into(),
-            sync: Sync::Always,
-            keep_flushed_ms: 3_600_000,
-            max_bytes: 1 << 30,
-            max_unflushed: 2_000_000,
-        }
-    }
-}
-
 /// How many groups lie between two measurements of the file; in between an estimate is added up.
-pub const MEASURE_EVERY: u32 = 64;
+const MEASURE_EVERY: u32 = 64;
 
 /// The most groups one call of `trim` removes: about 10 ms, and far more than come in between two flushes of one sync
 /// a group.
@@ -117,7 +81,7 @@ impl SqliteLedger {
             fault: None,
         };
         ledger.state.validate()?;
-        ledger.gaps = ledger.verify(ledger.state.flushed)?;
+        ledger.gaps = chain::verify(&mut ledger.connection, &ledger.state, ledger.state.flushed)?;
         ledger.measure()?;
         Ok(ledger)
     }
@@ -134,64 +98,7 @@ impl SqliteLedger {
 
     /// Verifies every group kept, flushed or not.
     pub fn check(&mut self) -> Result<(), LedgerError> {
-        self.verify(self.state.tail().position).map(drop)
-    }
-
-    /// Follows the chain from the group that has position `after + 1` to the head; returns the positions left out.
-    fn verify(&mut self, after: i64) -> Result<Vec<RangeInclusive<i64>>, LedgerError> {
-        let mut link = self.link_before(after)?;
-        let mut gaps = Vec::new();
-        self.each(link.clone(), |group| {
-            if group.first > link.position + 1 {
-                gaps.push(link.position + 1..=group.first - 1);
-            }
-            link = group.link();
-            Ok(true)
-        })?;
-        if link != self.state.head() || link.position > self.state.last {
-            return Err(LedgerError::Damaged {
-                position: link.position,
-                what: "the last groups are missing".to_owned(),
-            });
-        }
-        if self.state.last > link.position {
-            gaps.push(link.position + 1..=self.state.last);
-        }
-        Ok(gaps)
-    }
-
-    /// The link the group hangs on that holds the first position past `after`.
-    fn link_before(&mut self, after: i64) -> Result<Link, LedgerError> {
-        let before: Option<(i64, Vec<u8>)> = groups::table
-            .filter(groups::last.le(after))
-            .order(groups::last.desc())
-            .select((groups::last, groups::checksum))
-            .first(&mut self.connection)
-            .optional()
-            .map_err(|error| failure(&error, after))?;
-        Ok(before.map_or_else(|| self.state.tail(), |(position, checksum)| Link { position, checksum }))
-    }
-
-    /// Shows the groups after `link`, each verified, while `next` says true. One at a time is in memory.
-    fn each(
-        &mut self,
-        mut link: Link,
-        mut next: impl FnMut(&Group) -> Result<bool, LedgerError>,
-    ) -> Result<(), LedgerError> {
-        let rows = groups::table
-            .filter(groups::last.gt(link.position))
-            .order(groups::last)
-            .load_iter::<Group, DefaultLoadingMode>(&mut self.connection)
-            .map_err(|error| failure(&error, link.position))?;
-        for row in rows {
-            let group = row.map_err(|error| failure(&error, link.position))?;
-            group.verify(&link)?;
-            if !next(&group)? {
-                break;
-            }
-            link = group.link();
-        }
-        Ok(())
+        chain::verify(&mut self.connection, &self.state, self.state.tail().position).map(drop)
     }
 
     fn usable(&self) -> Result<(), LedgerError> {
@@ -354,9 +261,9 @@ impl Ledger for SqliteLedger {
         if limit == 0 || there == 0 {
             return Ok(entries);
         }
-        let link = self.link_before(after)?;
+        let link = chain::link_before(&mut self.connection, &self.state, after)?;
         let mut seen = link.clone();
-        self.each(link, |group| {
+        chain::each(&mut self.connection, link, |group| {
             seen = group.link();
             for entry in group.decode(after).take(limit - entries.len()) {
                 entries.push(entry?);
