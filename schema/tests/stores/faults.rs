@@ -407,6 +407,30 @@ fn the_last_handle_may_go_on_an_async_thread() {
 }
 
 #[test]
+fn closing_waits_for_the_writes_at_work_and_takes_nothing_new() {
+    let options = mysql();
+    let store = Store::open(&options).unwrap();
+    let runtime = runtime();
+    let user = runtime.block_on(add_user(&store));
+    let at_work = runtime.spawn({
+        let store = store.clone();
+        async move {
+            let slow = format!("UPDATE users SET signature = 'kept' WHERE id = {user}; DO SLEEP(1)");
+            store.write(move |db| Ok(db.batch_execute(&slow)?)).await
+        }
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    store.close();
+    assert!(at_work.is_finished());
+    runtime.block_on(at_work).unwrap().unwrap();
+    store.close();
+    assert!(matches!(
+        runtime.block_on(store.write(|_| Ok(()))),
+        Err(StoreError::Unavailable(_))
+    ));
+}
+
+#[test]
 fn one_process_at_a_time_has_the_claim() {
     let server = MariaDb::start(&[]);
     let options = options(Database::Mysql(server.url(&server.new_database())));
