@@ -200,7 +200,7 @@ settings! {
     }
     /// What is logged: a level, or levels by module such as `info,ovation::media=debug`.
     log: String {
-        default: "info".to_owned(), "info";
+        default: "info,actix_server=warn".to_owned(), "info,actix_server=warn";
         accepts: "a level (`error`, `warn`, `info`, `debug`, `trace`, `off`) and `module=level` pairs, by commas";
         read: value::log_filter;
         show: String::clone;

@@ -118,6 +118,17 @@ impl From<MediaError> for ApiError {
     }
 }
 
+/// The `status_code` inside a failure's body, beside it for the access log: there the HTTP status says nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FailureCode(pub i32);
+
+impl ApiError {
+    /// Marks a response as this failure's.
+    pub fn mark(&self, response: &mut HttpResponse) {
+        response.extensions_mut().insert(FailureCode(self.code()));
+    }
+}
+
 impl ResponseError for ApiError {
     /// HTTP 200 wherever the contract allows: the camp's client takes every other status as "network error" and hides
     /// the message.
@@ -132,9 +143,11 @@ impl ResponseError for ApiError {
 
     fn error_response(&self) -> HttpResponse {
         let message = self.to_string();
-        HttpResponse::build(self.status_code()).json(Failure {
+        let mut response = HttpResponse::build(self.status_code()).json(Failure {
             status_code: self.code(),
             status_msg: &message,
-        })
+        });
+        self.mark(&mut response);
+        response
     }
 }

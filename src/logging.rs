@@ -1,14 +1,10 @@
 //! Where log lines and panics go.
 //!
-//! Owns the one subscriber of the process (standard error, pretty or JSON) and the panic hook. Never decides what is
+//! Owns the one subscriber of the process: standard error, pretty or JSON. Never decides what is
 //! logged elsewhere, and never writes to standard output, which belongs to what a command was asked for.
 
-use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::{self, IsTerminal};
-use std::panic::PanicHookInfo;
-use std::thread;
 
-use tracing::dispatcher;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -36,7 +32,7 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     subscriber(filter, json, colours, io::stderr)?.try_init()?;
-    log_panics();
+    crate::net::install_panic_hook();
     Ok(())
 }
 
@@ -62,32 +58,14 @@ where
     })
 }
 
-/// Replaces the default hook, which would write a second, unstructured text between the JSON lines.
-fn log_panics() {
-    let before = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        if dispatcher::has_been_set() {
-            report(info);
-        } else {
-            before(info);
-        }
-    }));
-}
-
-fn report(info: &PanicHookInfo<'_>) {
-    let location = info.location().map(ToString::to_string).unwrap_or_default();
-    let message = info.payload_as_str().unwrap_or("a payload that is no text");
-    let current = thread::current();
-    let backtrace = Backtrace::capture();
-    let backtrace = (backtrace.status() == BacktraceStatus::Captured).then(|| backtrace.to_string());
-    tracing::error!(target: "ovation::panic", thread = current.name(), location, message, backtrace, "panicked");
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
     use std::process::Command;
     use std::sync::{Arc, Mutex};
+    use std::thread;
+
+    use tracing::dispatcher;
 
     use super::*;
 

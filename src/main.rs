@@ -10,6 +10,8 @@ use ovation::config::{self, Config};
 use ovation::{logging, version};
 
 fn main() -> ExitCode {
+    // What this process creates is its user's alone: the store holds password hashes, the spool what strangers upload.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let (options, command) = cli::parse();
     let serving = matches!(command, Command::Serve(_));
     let probing = matches!(command, Command::Healthcheck);

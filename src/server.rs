@@ -5,7 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -66,6 +66,24 @@ impl Server {
 
     /// Like [`Server::start`], with work between the opened store and the first request.
     pub fn start_with(config: Config, prepare: impl FnOnce(&App) -> anyhow::Result<()>) -> anyhow::Result<Self> {
+        let limits = media_limits(&config);
+        Self::launch(config, limits, prepare)
+    }
+
+    /// Like [`Server::start`], with covers made by the `ovation` binary at `program`: in a test the running program is
+    /// the test and knows nothing of covers. All else is the production wiring.
+    pub fn start_with_helper(config: Config, program: PathBuf) -> anyhow::Result<Self> {
+        let mut limits = media_limits(&config);
+        limits.covers.executable = program;
+        Self::launch(config, limits, |_| Ok(()))
+    }
+
+    fn launch(
+        config: Config,
+        limits: MediaLimits,
+        prepare: impl FnOnce(&App) -> anyhow::Result<()>,
+    ) -> anyhow::Result<Self> {
+        raise_descriptor_limit(config.max_connections);
         let data_dir = DataDir::open(&config.data_dir)?;
         let draining = Arc::new(AtomicBool::new(false));
         let options = store_options(&config, data_dir.path());
@@ -76,11 +94,16 @@ impl Server {
         };
         let claim = Claim::take(&options, on_lost).context("the database can't be claimed")?;
         let store = Store::open(&options).context("the database can't be opened")?;
-        let app = App::new(handles(config, data_dir.path(), store, draining)?);
+        let app = App::new(handles(config, limits, data_dir.path(), store, draining)?);
         prepare(&app)?;
         sweep(&app)?;
         let (addr, handle, thread) = listen(&app)?;
-        tracing::info!(listen = %addr, store = options.database.kind(), "ovation serves on http://{addr}");
+        tracing::info!(
+            listen = %addr,
+            store = options.database.kind(),
+            version = crate::version::VERSION,
+            "ovation serves on http://{addr}"
+        );
         Ok(Self {
             addr,
             app,
@@ -155,13 +178,51 @@ impl Drop for Server {
     }
 }
 
-fn handles(config: Config, data_dir: &Path, store: Store, draining: Arc<AtomicBool>) -> anyhow::Result<Handles> {
-    let key = TokenKey::load_or_create(&data_dir.join(KEY_FILE))?;
-    let threads = NonZeroUsize::new(config.hash_threads).unwrap_or(NonZeroUsize::MIN);
-    let limits = MediaLimits {
+/// Asks for as many descriptors as the configured connections need, as far as the system lets us: the usual soft limit
+/// of 1,024 would be met long before. Falling short is said, not fatal.
+fn raise_descriptor_limit(max_connections: usize) {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let wanted = max_connections as u64 + DESCRIPTORS_BESIDE;
+    let limit = getrlimit(Resource::Nofile);
+    if limit.current.is_none_or(|current| current >= wanted) {
+        return;
+    }
+    let raised = limit.maximum.map_or(wanted, |maximum| maximum.min(wanted));
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: Some(raised),
+            maximum: limit.maximum,
+        },
+    );
+    if raised < wanted {
+        tracing::warn!(
+            raised,
+            wanted,
+            "the system allows fewer open files than max_connections needs"
+        );
+    }
+}
+
+/// Descriptors for everything but connections: databases, media files, spools, the listener, children.
+const DESCRIPTORS_BESIDE: u64 = 1024;
+
+fn media_limits(config: &Config) -> MediaLimits {
+    MediaLimits {
         upload_bytes: config.upload_max_bytes,
         ..MediaLimits::default()
-    };
+    }
+}
+
+fn handles(
+    config: Config,
+    limits: MediaLimits,
+    data_dir: &Path,
+    store: Store,
+    draining: Arc<AtomicBool>,
+) -> anyhow::Result<Handles> {
+    let key = TokenKey::load_or_create(&data_dir.join(KEY_FILE))?;
+    let threads = NonZeroUsize::new(config.hash_threads).unwrap_or(NonZeroUsize::MIN);
     Ok(Handles {
         tokens: Tokens::new(key, store.store_id(), config.token_lifetime),
         passwords: PasswordHasher::start(PoolSettings {
@@ -240,6 +301,7 @@ fn http_server(app: App, listener: TcpListener) -> std::io::Result<actix_web::de
     .on_connect(on_connect(limits))
     .keep_alive(limits.keep_alive)
     .client_request_timeout(limits.head)
+    .client_disconnect_timeout(limits.head)
     .shutdown_timeout(config.shutdown_timeout.as_secs())
     .disable_signals()
     .listen(listener)?;

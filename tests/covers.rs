@@ -178,6 +178,31 @@ fn the_cage_is_closed_before_anything_is_read() {
     assert_eq!(text.lines().collect::<Vec<_>>(), ["0", "0", "4", "64", "2097152"]);
 }
 
+/// ffmpeg would follow a playlist to any file the server can read, if it were let to recognise one.
+#[test]
+fn ffmpeg_in_the_cage_follows_no_playlist() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("secret.mp4");
+    std::fs::write(&target, clip("baseline.mp4")).unwrap();
+    let target = target.display();
+    let ffmpeg = CoverLimits::default().ffmpeg.expect("this test needs ffmpeg on PATH");
+    for text in [
+        format!("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:{target}\n#EXT-X-ENDLIST\n"),
+        format!("ffconcat version 1.0\nfile '{target}'\n"),
+    ] {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(text.as_bytes(), 0).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_ovation"))
+            .args(["cover-child", "ffmpeg", ffmpeg.to_str().unwrap(), "32", "18"])
+            .stdin(file)
+            .output()
+            .unwrap();
+        assert!(!output.status.success());
+        assert_ne!(output.status.code(), Some(4), "ffmpeg did start");
+        assert_eq!(output.stdout.len(), 0);
+    }
+}
+
 #[test]
 fn the_child_refuses_what_is_no_video_with_its_own_code() {
     for arguments in [&["cover-child"][..], &["cover-child", "unknown"]] {

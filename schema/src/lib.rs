@@ -7,6 +7,7 @@
 //! Locks are taken in one order everywhere: users, clocks, videos, pairs, conversations; ascending within each.
 
 mod backend;
+pub mod bulk;
 mod change;
 mod claim;
 pub mod comments;

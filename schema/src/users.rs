@@ -75,6 +75,25 @@ pub fn insert(connection: &mut DbConnection, user: &NewUser) -> Result<(), Store
     Ok(())
 }
 
+/// Sets what a user's profile says, at most 100 characters. By primary key.
+pub fn set_signature(connection: &mut DbConnection, user: UserId, signature: &str) -> Result<(), StoreError> {
+    diesel::update(users::table.find(user))
+        .set(users::signature.eq(signature))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Whether there is any user at all. A store without users is empty: everything else belongs to one, and users are
+/// never deleted. One statement, the first entry of the primary key.
+pub fn any(connection: &mut DbConnection) -> Result<bool, StoreError> {
+    let first: Option<UserId> = users::table
+        .select(users::id)
+        .order(users::id.asc())
+        .first(connection)
+        .optional()?;
+    Ok(first.is_some())
+}
+
 /// One user. One statement, by primary key.
 pub fn find(connection: &mut DbConnection, user: UserId) -> Result<Option<UserRow>, StoreError> {
     Ok(users::table

@@ -98,6 +98,16 @@ pub fn feed(connection: &mut DbConnection, before: i64, limit: i64) -> Result<Ve
         .load(connection)?)
 }
 
+/// Whether a video was published at exactly that time. One statement, by the unique index of publish times.
+pub fn is_publish_time(connection: &mut DbConnection, time: i64) -> Result<bool, StoreError> {
+    let found: Option<i64> = videos::table
+        .filter(videos::publish_time.eq(time))
+        .select(videos::publish_time)
+        .first(connection)
+        .optional()?;
+    Ok(found.is_some())
+}
+
 /// One author's videos published before `before`, newest first. One statement: a range of the index (author, time).
 pub fn by_author(
     connection: &mut DbConnection,

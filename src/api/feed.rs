@@ -25,10 +25,10 @@ struct Feed {
 /// for a user, whatever the number of videos.
 pub async fn feed(call: Call) -> Result<HttpResponse, ApiError> {
     let now = now_ms();
-    // No bound, not "now": a fresh upload is visible even when the clock has stepped back.
-    let before = call.params.latest_time(now).unwrap_or(i64::MAX);
+    let latest_time = call.params.latest_time();
     let base = call.base.clone();
     let page = call.read(call.guest(), move |connection, viewer| {
+        let before = bound(connection, latest_time, now)?;
         let rows = videos::feed(connection, before, FEED_PAGE)?;
         // On an empty page "now" lets the client start again at the top.
         let next_time = rows.last().map_or(now, |(video, _)| video.publish_time);
@@ -38,6 +38,19 @@ pub async fn feed(call: Call) -> Result<HttpResponse, ApiError> {
         })
     });
     Ok(success(page.await?))
+}
+
+/// What a page ends before. No bound, not "now", where none is given: a fresh upload is visible even when the clock has
+/// stepped back.
+///
+/// A time in the future counts as none (contract 5.1), unless a video has exactly that publish time: then it is the
+/// `next_time` of an earlier page, from before the clock stepped back or from a burst that ran ahead of it, and to
+/// ignore it would give the first page for ever. The look costs a statement in that rare case only.
+fn bound(connection: &mut DbConnection, latest_time: Option<i64>, now: i64) -> Result<i64, StoreError> {
+    match latest_time {
+        Some(time) if time <= now || videos::is_publish_time(connection, time)? => Ok(time),
+        _ => Ok(i64::MAX),
+    }
 }
 
 /// `GET /douyin/publish/list/`: everything a user has published, newest first.

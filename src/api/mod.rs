@@ -17,7 +17,8 @@ mod publish;
 mod relations;
 mod users;
 
-use actix_web::{HttpResponse, Route, web};
+use actix_web::http::header::{ALLOW, HeaderValue};
+use actix_web::{Handler, HttpResponse, Responder, guard, web};
 
 use crate::error::ApiError;
 
@@ -27,66 +28,75 @@ pub use users::{check_name, check_password};
 
 /// Every endpoint. A new one is a line here, a function in its noun's file, perhaps a query, and a story test.
 pub fn routes(config: &mut web::ServiceConfig) {
-    endpoint(config, "/douyin/feed", web::get().to(feed::feed));
-    endpoint(config, "/douyin/user/register", web::post().to(users::register));
-    endpoint(config, "/douyin/user/login", web::post().to(users::login));
-    endpoint(config, "/douyin/user", web::get().to(users::user));
-    endpoint(config, "/douyin/publish/action", web::post().to(publish::publish));
-    endpoint(config, "/douyin/publish/list", web::get().to(feed::publish_list));
-    endpoint(
-        config,
-        "/douyin/favorite/action",
-        web::post().to(favorites::set_favorite),
-    );
-    endpoint(config, "/douyin/favorite/list", web::get().to(favorites::favorite_list));
-    endpoint(
-        config,
-        "/douyin/comment/action",
-        web::post().to(comments::comment_action),
-    );
-    endpoint(config, "/douyin/comment/list", web::get().to(comments::comment_list));
-    endpoint(config, "/douyin/relation/action", web::post().to(relations::set_follow));
-    endpoint(
-        config,
-        "/douyin/relation/follow/list",
-        web::get().to(relations::follow_list),
-    );
-    endpoint(
-        config,
-        "/douyin/relation/follower/list",
-        web::get().to(relations::follower_list),
-    );
-    endpoint(
-        config,
-        "/douyin/relation/friend/list",
-        web::get().to(relations::friend_list),
-    );
-    endpoint(config, "/douyin/message/action", web::post().to(messages::send_message));
-    endpoint(config, "/douyin/message/chat", web::get().to(messages::chat));
+    get(config, "/douyin/feed", feed::feed);
+    post(config, "/douyin/user/register", users::register);
+    post(config, "/douyin/user/login", users::login);
+    get(config, "/douyin/user", users::user);
+    post(config, "/douyin/publish/action", publish::publish);
+    get(config, "/douyin/publish/list", feed::publish_list);
+    post(config, "/douyin/favorite/action", favorites::set_favorite);
+    get(config, "/douyin/favorite/list", favorites::favorite_list);
+    post(config, "/douyin/comment/action", comments::comment_action);
+    get(config, "/douyin/comment/list", comments::comment_list);
+    post(config, "/douyin/relation/action", relations::set_follow);
+    get(config, "/douyin/relation/follow/list", relations::follow_list);
+    get(config, "/douyin/relation/follower/list", relations::follower_list);
+    get(config, "/douyin/relation/friend/list", relations::friend_list);
+    post(config, "/douyin/message/action", messages::send_message);
+    get(config, "/douyin/message/chat", messages::chat);
 
-    endpoint(config, "/ping", web::get().to(ops::ping));
-    endpoint(config, "/healthz", web::get().to(ops::healthz));
-    endpoint(config, "/readyz", web::get().to(ops::readyz));
-    endpoint(config, "/version", web::get().to(ops::version));
+    config.service(web::resource("/").route(web::get().to(ops::index)));
+    get(config, "/ping", ops::ping);
+    get(config, "/healthz", ops::healthz);
+    get(config, "/readyz", ops::readyz);
+    get(config, "/version", ops::show_version);
 
     config.default_service(web::route().to(no_such_path));
 }
 
-/// Both spellings of a path, each answered by itself: clients of the camp do not follow a redirect (contract 2.1).
-fn endpoint(config: &mut web::ServiceConfig, path: &str, route: Route) {
-    let both = vec![path.to_owned(), format!("{path}/")];
+/// A path that reads, for GET and for HEAD, which is answered by the same headers without the body.
+fn get<F, Args>(config: &mut web::ServiceConfig, path: &str, handler: F)
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let reads = web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
+    let refuse = || async { wrong_method("GET, HEAD") };
     config.service(
-        web::resource(both)
-            .route(route)
-            .default_service(web::route().to(wrong_method)),
+        web::resource(spellings(path))
+            .route(reads.to(handler))
+            .default_service(web::to(refuse)),
     );
+}
+
+/// A path that changes something: POST only.
+fn post<F, Args>(config: &mut web::ServiceConfig, path: &str, handler: F)
+where
+    F: Handler<Args>,
+    Args: actix_web::FromRequest + 'static,
+    F::Output: Responder + 'static,
+{
+    let refuse = || async { wrong_method("POST") };
+    config.service(
+        web::resource(spellings(path))
+            .route(web::post().to(handler))
+            .default_service(web::to(refuse)),
+    );
+}
+
+/// Both spellings of a path, each answered by itself: clients of the camp do not follow a redirect (contract 2.1).
+fn spellings(path: &str) -> Vec<String> {
+    vec![path.to_owned(), format!("{path}/")]
 }
 
 async fn no_such_path() -> HttpResponse {
     HttpResponse::NotFound().json(answer::Failure::of(&ApiError::NotFound("this path")))
 }
 
-async fn wrong_method() -> HttpResponse {
+fn wrong_method(allowed: &'static str) -> HttpResponse {
     let error = ApiError::invalid("this path does not take that method");
-    HttpResponse::MethodNotAllowed().json(answer::Failure::of(&error))
+    let mut response = HttpResponse::MethodNotAllowed().json(answer::Failure::of(&error));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+    response
 }

@@ -10,6 +10,17 @@ use serde_json::json;
 use super::answer::Failure;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::version;
+
+/// `GET /`: says to whoever opens the address in a browser what this is, until the web client lives here.
+pub async fn index() -> HttpResponse {
+    HttpResponse::Ok().json(json!({
+        "name": "ovation",
+        "version": version::VERSION,
+        "feed": "/douyin/feed/",
+        "ready": "/readyz",
+    }))
+}
 
 /// `GET /ping`: one peer's test suite wants this before anything else.
 pub async fn ping() -> HttpResponse {
@@ -39,12 +50,15 @@ pub async fn readyz(app: Data<App>) -> HttpResponse {
 struct Version {
     name: &'static str,
     version: &'static str,
+    /// None where the build did not say; the only field here that may be null.
+    commit: Option<&'static str>,
 }
 
 /// `GET /version`.
-pub async fn version() -> HttpResponse {
+pub async fn show_version() -> HttpResponse {
     HttpResponse::Ok().json(Version {
-        name: env!("CARGO_PKG_NAME"),
-        version: env!("CARGO_PKG_VERSION"),
+        name: "ovation",
+        version: version::VERSION,
+        commit: version::COMMIT,
     })
 }

@@ -27,7 +27,7 @@ pub use read::{is_file, multipart_error};
 pub const MAX_PARAMETERS: usize = 256;
 /// The longest name of a parameter, in bytes, as sent and as decoded.
 pub const MAX_NAME_LEN: usize = 256;
-/// The longest token, in bytes. Ours have about 250.
+/// The longest token, in bytes. Ours have about 200.
 pub const MAX_TOKEN_LEN: usize = 4096;
 
 /// A parameter's value. What is broken is refused when it is asked for: junk that nobody reads harms nobody.
@@ -215,9 +215,9 @@ impl Params {
     }
 
     /// The parameter `latest_time` in milliseconds (contract 5.1). None means "no upper bound": absent, empty, 0,
-    /// negative, garbage of any kind, overflowing, or after `now_ms`.
-    pub fn latest_time(&self, now_ms: i64) -> Option<i64> {
-        number::latest_time(self.lenient("latest_time"), now_ms)
+    /// negative, garbage of any kind, overflowing.
+    pub fn latest_time(&self) -> Option<i64> {
+        number::latest_time(self.lenient("latest_time"))
     }
 
     /// The parameter `pre_msg_time` in milliseconds (contract 7.5). 0 means "everything": absent, empty, 0, negative or

@@ -53,7 +53,9 @@ pub async fn publish(request: HttpRequest, payload: Payload) -> Result<HttpRespo
         .to_owned();
     let mut file = file.ok_or(ApiError::Invalid("data is missing: the file of the video".into()))?;
     file.promote(user.0)?;
-    store(&call, user, title, file).await?;
+    // A task of its own: a client that leaves now must not leave a file without a row.
+    let stored = actix_web::rt::spawn(async move { store(&call, user, title, file).await });
+    stored.await.map_err(|_| ApiError::Internal)??;
     Ok(success(Nothing {}))
 }
 

@@ -49,11 +49,13 @@ fn logged_in(result: Result<LoggedIn, ApiError>) -> HttpResponse {
     use actix_web::ResponseError;
     result.map_or_else(
         |error| {
-            HttpResponse::build(error.status_code()).json(NotLoggedIn {
+            let mut response = HttpResponse::build(error.status_code()).json(NotLoggedIn {
                 failure: Failure::of(&error),
                 user_id: 0,
                 token: "",
-            })
+            });
+            error.mark(&mut response);
+            response
         },
         success,
     )

@@ -18,7 +18,7 @@ pub use key::{KeyError, TokenKey};
 
 /// base64url of `{"alg":"HS256","typ":"JWT"}`.
 const HEADER: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9";
-/// Refused unread above this many bytes; ours have about 250.
+/// Refused unread above this many bytes; ours have about 200.
 const MAX_LEN: usize = 4096;
 
 /// What a valid token says. The caller still compares `version` with the user's row.

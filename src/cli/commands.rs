@@ -6,16 +6,28 @@ use anyhow::bail;
 use ovation_schema::users::{self, NewUser};
 use ovation_schema::{Claim, Store, StoreError, UserId, migrate as migrations, now_ms};
 
-use super::{MigrateAction, Secret, SeedArgs, ServeArgs, UserAction, print_line};
+use super::{MigrateAction, Secret, SeedArgs, ServeArgs, UsageError, UserAction, print_line};
 use crate::auth::{PasswordHasher, PoolSettings};
 use crate::config::Config;
 use crate::identity::DataDir;
-use crate::media;
+use crate::seed::{self, Size};
 use crate::server::{Server, store_options};
+use crate::{demo, media};
 
 /// Runs the server until a signal ends it.
-pub fn serve(config: Config, _args: &ServeArgs) -> anyhow::Result<()> {
-    let server = Server::start(config)?;
+pub fn serve(config: Config, args: &ServeArgs) -> anyhow::Result<()> {
+    let public_url = config.public_url.clone();
+    let mut filled = None;
+    let server = Server::start_with(config, |app| {
+        if args.demo {
+            filled = Some(demo::fill(app)?);
+        }
+        Ok(())
+    })?;
+    if let Some(demo) = filled {
+        // A password is for whoever started this, not for whoever reads the log: so not through it.
+        print_line(&demo.greeting(server.addr(), public_url.as_deref()))?;
+    }
     server.run_until_signal()
 }
 
@@ -55,9 +67,32 @@ pub fn migrate(config: &Config, action: MigrateAction) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Fills the store.
-pub fn seed(_config: &Config, _args: &SeedArgs) -> anyhow::Result<()> {
-    bail!("not yet")
+/// Fills the store with a large world. Numbers that make none are a mistake of whoever typed them.
+pub fn seed(config: &Config, args: &SeedArgs) -> anyhow::Result<()> {
+    let size = world_size(args).map_err(UsageError)?;
+    let password = args.password.as_ref().map(Secret::expose);
+    if let Some(password) = password {
+        crate::api::check_password(password)?;
+    }
+    print_line(&seed::run(config, size, password)?)?;
+    Ok(())
+}
+
+fn world_size(args: &SeedArgs) -> Result<Size, String> {
+    let number = |count: u64| u32::try_from(count).map_err(|_| format!("{count} is too many"));
+    let (users, videos) = (number(args.users)?, number(args.videos)?);
+    let size = Size {
+        users,
+        videos,
+        likes: args.likes,
+        follows: args.follows.unwrap_or_else(|| Size::usual_follows(users)),
+        comments: args
+            .comments
+            .unwrap_or_else(|| Size::usual_comments(videos, args.likes)),
+        messages: args.messages.unwrap_or_else(|| Size::usual_messages(users)),
+        seed: args.seed,
+    };
+    size.check().map(|()| size)
 }
 
 /// Creates a user or sets a password. May run beside the server: neither changes a count, and tokens are checked

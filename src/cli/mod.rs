@@ -184,13 +184,13 @@ pub struct SeedArgs {
     /// Which world
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// How many follows [default: by the number of users]
+    /// How many follows [default: five a user]
     #[arg(long, value_parser = value_parser!(u64).range(0..=1_000_000_000))]
     pub follows: Option<u64>,
-    /// How many comments [default: by the number of likes]
+    /// How many comments [default: a tenth of the likes]
     #[arg(long, value_parser = value_parser!(u64).range(0..=1_000_000_000))]
     pub comments: Option<u64>,
-    /// How many messages [default: by the number of users]
+    /// How many messages [default: one a user]
     #[arg(long, value_parser = value_parser!(u64).range(0..=1_000_000_000))]
     pub messages: Option<u64>,
     /// One password for all of them, for load tests [default: nobody can log in]

@@ -20,7 +20,7 @@ use super::error::{MediaError, blocking};
 use super::hash::ContentHash;
 use super::helper::{self, Attempt};
 use super::mp4::{self, VideoInfo};
-use super::picture::cover_size;
+use super::picture::{cover_size, interim_size};
 use super::placeholder;
 use super::store::Store;
 
@@ -135,8 +135,8 @@ impl Covers {
         let _job = self.join(hash, Some(info));
     }
 
-    /// The cover of a stored video: the file if there is one, else what a job (running or new) makes within the deadline,
-    /// else a drawing for this once. `NotFound` when there is no such video.
+    /// The cover of a stored video: the file if there is one, else what a job (running or new) makes within the
+    /// deadline, else a drawing for this once. `NotFound` when there is no such video.
     pub async fn get(&self, hash: ContentHash) -> Result<Cover, MediaError> {
         if let Some(path) = self.stored(hash).await? {
             return Ok(Cover::Stored(path));
@@ -151,7 +151,7 @@ impl Covers {
             }
         }
         let shared = Arc::clone(&self.shared);
-        let drawing = blocking(move || placeholder::draw(&hash, cover_size(&mp4::check(&shared.video(&hash)?)?)));
+        let drawing = blocking(move || placeholder::draw(&hash, interim_size(&mp4::check(&shared.video(&hash)?)?)));
         Ok(Cover::Interim(Bytes::from(drawing.await?)))
     }
 
@@ -247,7 +247,7 @@ impl Job {
             Ok(done) => done,
             Err(MediaError::NotFound) => Done::Missing,
             Err(error) => {
-                tracing::warn!(%error, hash = %self.hash, "a cover could not be made");
+                tracing::warn!(%error, disk = ?error.disk(), hash = %self.hash, "a cover could not be made");
                 Done::Later
             }
         };

@@ -1,9 +1,9 @@
 //! The process that touches what strangers encoded: the hidden command `ovation cover-child`.
 //!
-//! Owns its own cage: before it reads a byte it limits its memory, processor time, files and core dumps, for good. Takes
-//! the video as standard input (an open file, no path) and answers a JPEG on standard output. Without arguments it
-//! decodes H.264 itself; with `ffmpeg <program> <width> <height>` it becomes that program, inside the same cage. Never
-//! logs: its parent reads the exit code.
+//! Owns its own cage: before it reads a byte it limits its memory, processor time, files and core dumps, for good.
+//! Takes the video as standard input (an open file, no path) and answers a JPEG on standard output. Without arguments
+//! it decodes H.264 itself; with `ffmpeg <program> <width> <height>` it becomes that program, inside the same cage.
+//! Never logs: its parent reads the exit code.
 
 use std::ffi::OsString;
 use std::fs::File;
@@ -20,7 +20,7 @@ use rustix::process::{Resource, Rlimit, setrlimit};
 use super::boxes::{Reader, Source};
 use super::error::MediaError;
 use super::mp4;
-use super::picture::{Picture, Plane, cover_size};
+use super::picture::{Colours, Picture, Plane, cover_size};
 use super::sample::Samples;
 
 /// The hidden command's name.
@@ -94,51 +94,24 @@ fn confine(memory: u64) -> Result<(), rustix::io::Errno> {
     Ok(())
 }
 
-/// Replaces this process; returns only when that failed. The demuxer is fixed, so that a playlist or a script can't be
-/// recognised in the file; it reads neither other protocols nor the external data references of a MOV. The file is
-/// opened again below `/dev/fd` because a pipe can't seek and most phones write the index last.
+/// ffmpeg's words up to the filter. The demuxer is fixed, so that a playlist or a script can't be recognised in the
+/// file; it reads neither other protocols nor the external data references of a MOV. The file is opened again below
+/// `/dev/fd` because a pipe can't seek and most phones write the index last.
+const BEFORE: &str = "-nostdin -hide_banner -loglevel quiet -threads 1 -filter_threads 1 -protocol_whitelist file,pipe \
+    -f mov -enable_drefs 0 -use_absolute_path 0 -i file:/dev/fd/0 -map 0:v:0 -frames:v 1";
+/// ffmpeg's words after the filter.
+const AFTER: &str = "-threads 1 -c:v mjpeg -pix_fmt yuvj420p -q:v 4 -f image2pipe pipe:1";
+
+/// Replaces this process; returns only when that failed. The colours become JPEG's: BT.601, full range.
 fn become_ffmpeg(program: &OsString, width: &OsString, height: &OsString) {
-    let scale = format!("scale={}:{}:flags=area,setsar=1", width.display(), height.display());
-    let before = [
-        "-nostdin",
-        "-hide_banner",
-        "-loglevel",
-        "quiet",
-        "-threads",
-        "1",
-        "-filter_threads",
-        "1",
-        "-protocol_whitelist",
-        "file,pipe",
-        "-f",
-        "mov",
-        "-enable_drefs",
-        "0",
-        "-use_absolute_path",
-        "0",
-        "-i",
-        "file:/dev/fd/0",
-    ];
-    let after = [
-        "-map",
-        "0:v:0",
-        "-frames:v",
-        "1",
-        "-vf",
-        &scale,
-        "-threads",
-        "1",
-        "-c:v",
-        "mjpeg",
-        "-pix_fmt",
-        "yuvj420p",
-        "-q:v",
-        "4",
-        "-f",
-        "image2pipe",
-        "pipe:1",
-    ];
-    let _failed: io::Error = Command::new(program).args(before).args(after).exec();
+    let scale = format!(
+        "scale={}:{}:flags=area:out_color_matrix=bt601:out_range=full,setsar=1",
+        width.display(),
+        height.display()
+    );
+    let filter = ["-vf", &scale];
+    let arguments = BEFORE.split(' ').chain(filter).chain(AFTER.split(' '));
+    let _failed: io::Error = Command::new(program).args(arguments).exec();
 }
 
 /// The cover of a video: the first picture that decodes.
@@ -171,16 +144,21 @@ fn decode<S: Source>(
             sample
         };
         if let Ok(Some(decoded)) = decoder.decode(&bytes) {
-            return finish(&planes(&decoded).ok_or(none)?);
+            return finish(&planes(&decoded, samples.colours).ok_or(none)?);
         }
     }
     match decoder.flush_remaining() {
-        Ok(rest) => finish(&rest.first().and_then(planes).ok_or(none)?),
+        Ok(rest) => finish(
+            &rest
+                .first()
+                .and_then(|picture| planes(picture, samples.colours))
+                .ok_or(none)?,
+        ),
         Err(_) => Err(none),
     }
 }
 
-fn planes<'a>(decoded: &'a DecodedYUV<'_>) -> Option<Picture<'a>> {
+fn planes<'a>(decoded: &'a DecodedYUV<'_>, colours: Colours) -> Option<Picture<'a>> {
     let (width, height) = decoded.dimensions();
     let (luma, blue, red) = decoded.strides();
     let plane = |bytes: &'a [u8], stride, width: usize, height: usize| {
@@ -196,6 +174,7 @@ fn planes<'a>(decoded: &'a DecodedYUV<'_>) -> Option<Picture<'a>> {
         luma: plane(decoded.y(), luma, width, height)?,
         blue: plane(decoded.u(), blue, half.0, half.1)?,
         red: plane(decoded.v(), red, half.0, half.1)?,
+        colours,
     })
 }
 

@@ -141,7 +141,7 @@ async fn a_drawing_for_want_of_time_is_not_stored_and_the_video_rests() {
         let Cover::Interim(jpeg) = covers.get(world.hash).await.unwrap() else {
             panic!("stored");
         };
-        assert_eq!(picture::jpeg_size(&jpeg), Some((320, 180)));
+        assert_eq!(picture::jpeg_size(&jpeg), Some((240, 135)));
     }
     assert_eq!(world.runs(), 1, "it is left alone for a while");
     assert!(world.stored().is_none());

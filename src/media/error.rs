@@ -31,6 +31,14 @@ impl MediaError {
             if matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded))
     }
 
+    /// What the disk said, for the log: the error itself may name a path.
+    pub fn disk(&self) -> Option<io::ErrorKind> {
+        match self {
+            Self::Unavailable(error) => Some(error.kind()),
+            _ => None,
+        }
+    }
+
     /// The blocking pool dropped the work: the process is going down.
     pub(crate) fn interrupted() -> Self {
         Self::Unavailable(io::Error::other("the server is stopping"))

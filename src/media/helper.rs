@@ -9,7 +9,7 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
-use tokio::process::Command;
+use tokio::process::{Child, ChildStdout, Command};
 
 use super::cover_child::NOT_STARTED;
 use super::picture::jpeg_size;
@@ -43,22 +43,9 @@ where
     I: IntoIterator<Item = A>,
     A: AsRef<OsStr>,
 {
-    let spawned = Command::new(program)
-        .args(arguments)
-        .env_clear()
-        .stdin(Stdio::from(video))
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn();
-    let mut child = match spawned {
-        Ok(child) => child,
-        Err(error) => {
-            tracing::warn!(%error, "a cover helper could not be started");
-            return Attempt::NotStarted;
-        }
-    };
-    let Some(output) = child.stdout.take() else {
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().stdin(Stdio::from(video));
+    let Some((mut child, output)) = start(command) else {
         return Attempt::NotStarted;
     };
     let mut answer = Vec::new();
@@ -77,6 +64,21 @@ where
         }
         Ok(Err(_)) => Attempt::NotStarted,
         Ok(Ok(status)) => judge(status, answer, size),
+    }
+}
+
+fn start(mut command: Command) -> Option<(Child, ChildStdout)> {
+    match command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+    {
+        Ok(mut child) => child.stdout.take().map(|output| (child, output)),
+        Err(error) => {
+            tracing::warn!(error = ?error.kind(), "a cover helper could not be started");
+            None
+        }
     }
 }
 

@@ -120,3 +120,39 @@ pub fn video_url_path(hash: &ContentHash) -> String {
 pub fn cover_url_path(hash: &ContentHash) -> String {
     format!("/media/covers/{hash}.jpg")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn files(folder: &Path) -> usize {
+        let mut count = 0;
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            count += if entry.file_type().unwrap().is_dir() {
+                files(&entry.path())
+            } else {
+                1
+            };
+        }
+        count
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_leaves_nothing_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let limits = MediaLimits {
+            upload_bytes: 100,
+            ..MediaLimits::default()
+        };
+        let media = Media::open(folder.path(), limits).unwrap();
+        let sender = Sender::Address([192, 0, 2, 1].into());
+        assert!(matches!(media.spool(sender, 101).await, Err(MediaError::TooLarge)));
+        let mut spool = media.spool(sender, 100).await.unwrap();
+        spool.write(&[0; 100]).await.unwrap();
+        spool.promote(1).unwrap();
+        let received = spool.finish().await.unwrap();
+        assert!(matches!(media.keep(received).await, Err(MediaError::NotAVideo(_))));
+        assert_eq!(files(folder.path()), 0);
+    }
+}

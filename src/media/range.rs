@@ -1,8 +1,8 @@
 //! Which bytes of a file a request asks for (RFC 9110, section 14).
 //!
 //! Owns the reading of `Range`. actix-web's own type drops bad parts of a list and takes `+5` for a number; a header
-//! that is not understood in full must be ignored in full (14.2). Several ranges are answered with the whole file, which
-//! the RFC allows: it is never more than the file once, and no player asks for more than one.
+//! that is not understood in full must be ignored in full (14.2). Several ranges are answered with the whole file,
+//! which the RFC allows: it is never more than the file once, and no player asks for more than one.
 
 /// A header longer than this is ignored unread. Ten digits a side and two for a list are far below.
 const MAX_HEADER: usize = 512;

@@ -3,11 +3,12 @@
 //! Owns the way from sample tables or fragments to Annex B bytes. Runs only in the cover's child process: it decodes
 //! whole tables (with `mp4-atom`), bounded in bytes but not fit for a shared process.
 
-use mp4_atom::{Atom, Avcc, Co64, Stco, Stsc, Stss, Stsz, StszSamples, Tfhd, Trex, Trun};
+use mp4_atom::{Atom, Avcc, Co64, Colr, Stco, Stsc, Stss, Stsz, StszSamples, Tfhd, Trex, Trun};
 
 use super::boxes::{Reader, Source, Span};
 use super::error::MediaError;
 use super::mp4::Movie;
+use super::picture::Colours;
 use super::track::VISUAL_ENTRY;
 
 /// One table or fragment header: a day of video at 30 pictures a second needs 10 MiB.
@@ -25,6 +26,8 @@ const START_CODE: [u8; 4] = [0, 0, 0, 1];
 pub(super) struct Samples {
     /// Parameter sets in Annex B, to be decoded first; may be empty when they are in the stream (`avc3`).
     pub parameters: Vec<u8>,
+    /// What the sample entry says about colours.
+    pub colours: Colours,
     length_size: usize,
     places: Vec<(u64, u64)>,
 }
@@ -48,6 +51,7 @@ impl Samples {
         });
         Ok(Self {
             parameters,
+            colours: colours(reader, &movie.track.entry).unwrap_or_default(),
             length_size: usize::from(configuration.length_size),
             places,
         })
@@ -99,6 +103,32 @@ fn configuration<S: Source>(reader: &mut Reader<S>, entry: &Span) -> Result<Avcc
         reader,
         &found.ok_or(MediaError::NotAVideo("its video format is unusable"))?,
     )
+}
+
+/// The `colr` box, which phones write; the stream's own words are in a part of the parameter sets that nothing here
+/// reads.
+fn colours<S: Source>(reader: &mut Reader<S>, entry: &Span) -> Result<Colours, MediaError> {
+    let Some(span) = reader.find(entry, entry.body + VISUAL_ENTRY, *b"colr")? else {
+        return Ok(Colours::default());
+    };
+    let (matrix, full_range) = match decode(reader, &span)? {
+        Colr::Nclx {
+            matrix_coefficients,
+            full_range_flag,
+            ..
+        } => (matrix_coefficients, full_range_flag),
+        Colr::Nclc {
+            matrix_coefficients, ..
+        } => (matrix_coefficients, false),
+        _ => return Ok(Colours::default()),
+    };
+    // ISO/IEC 23091-2, 8.3: 1 is BT.709, 5 and 6 are BT.601, 2 is "unspecified".
+    let bt709 = match matrix {
+        1 => Some(true),
+        5 | 6 => Some(false),
+        _ => None,
+    };
+    Ok(Colours { bt709, full_range })
 }
 
 fn in_tables<S: Source>(reader: &mut Reader<S>, table: &Span) -> Result<Vec<(u64, u64)>, MediaError> {
@@ -229,5 +259,28 @@ mod tests {
         );
         assert!(annex_b(&[0, 3, 7, 8], 2).is_err());
         assert!(annex_b(&[0], 4).is_err());
+    }
+
+    #[test]
+    fn colours_are_those_of_the_box() {
+        let read = |colr: &[u8]| {
+            let bytes = [&[0; 78], colr].concat();
+            let mut reader = Reader::new(bytes.as_slice()).unwrap();
+            let entry = reader.whole();
+            colours(&mut reader, &entry).unwrap_or_default()
+        };
+        let known = |bt709, full_range| Colours { bt709, full_range };
+        assert_eq!(
+            read(b"\0\0\0\x13colrnclx\0\x01\0\x01\0\x01\x80"),
+            known(Some(true), true)
+        );
+        assert_eq!(
+            read(b"\0\0\0\x13colrnclx\0\x06\0\x06\0\x06\0"),
+            known(Some(false), false)
+        );
+        assert_eq!(read(b"\0\0\0\x12colrnclc\0\x02\0\x02\0\x02"), known(None, false));
+        assert_eq!(read(b"\0\0\0\x0ccolrprof"), Colours::default());
+        assert_eq!(read(b"\0\0\0\x0ccolrnclx"), Colours::default());
+        assert_eq!(read(b""), Colours::default());
     }
 }

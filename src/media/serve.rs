@@ -29,8 +29,8 @@ use crate::error::ApiError;
 const CHUNK: u64 = 64 * 1024;
 const FOREVER: &str = "public, max-age=31536000, immutable";
 
-/// Mounts `/media/`. Needs `web::Data<Media>`. Methods other than GET and HEAD get 405; whatever else is below `/media/`
-/// does not exist.
+/// Mounts `/media/`. Needs `web::Data<Media>`. Methods other than GET and HEAD get 405; whatever else is below
+/// `/media/` does not exist.
 pub fn routes(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("/media")
@@ -54,7 +54,7 @@ async fn video(request: HttpRequest, name: web::Path<String>, media: web::Data<M
     };
     let path = media.store().video_path(&hash);
     match open(path).await {
-        Ok(file) => answer(&request, file, &hash, "video/mp4"),
+        Ok(file) => answer(&request, file, hash.to_string(), "video/mp4"),
         Err(error) => failure(&error),
     }
 }
@@ -65,7 +65,11 @@ async fn cover(request: HttpRequest, name: web::Path<String>, media: web::Data<M
     };
     match media.covers().get(hash).await {
         Ok(Cover::Stored(path)) => match open(path).await {
-            Ok(file) => answer(&request, file, &hash, "image/jpeg"),
+            // A cover may be made anew, by another decoder than before, from the same video.
+            Ok(file) => {
+                let tag = format!("{hash}-{}", file.length);
+                answer(&request, file, tag, "image/jpeg")
+            }
             Err(error) => failure(&error),
         },
         Ok(Cover::Interim(jpeg)) => interim(jpeg),
@@ -97,8 +101,8 @@ async fn open(path: PathBuf) -> Result<Opened, MediaError> {
 }
 
 /// Evaluates the conditions in the order of RFC 9110, 13.2.2, then the range.
-fn answer(request: &HttpRequest, opened: Opened, hash: &ContentHash, kind: &'static str) -> HttpResponse {
-    let tag = EntityTag::new_strong(hash.to_string());
+fn answer(request: &HttpRequest, opened: Opened, tag: String, kind: &'static str) -> HttpResponse {
+    let tag = EntityTag::new_strong(tag);
     if is_stale(request, &tag) {
         return headed(StatusCode::PRECONDITION_FAILED, &tag).finish();
     }
@@ -218,7 +222,7 @@ fn failure(error: &MediaError) -> HttpResponse {
         MediaError::NotFound => not_found(),
         MediaError::Busy => envelope(StatusCode::SERVICE_UNAVAILABLE, &ApiError::Busy),
         _ => {
-            tracing::error!(%error, "a media file could not be read");
+            tracing::error!(%error, disk = ?error.disk(), "a media file could not be read");
             envelope(StatusCode::SERVICE_UNAVAILABLE, &ApiError::Unavailable)
         }
     }

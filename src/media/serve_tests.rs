@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
 use actix_web::{App, HttpServer};
+use futures_util::TryStreamExt;
 
 use super::*;
 use crate::media::{CoverLimits, MediaLimits, Sender};
@@ -215,6 +216,8 @@ async fn nothing_but_stored_files_is_there() {
         assert_ne!(body["status_code"], 0, "{path}");
         assert!(!body["status_msg"].as_str().unwrap().contains('/'), "{path}");
         assert_eq!(answer.header("cache-control"), Some("no-store"));
+        let head = served.raw("HEAD", &path, &[]).await;
+        assert_eq!((head.status, head.body.len()), (404, 0), "{path}");
     }
     for method in ["POST", "DELETE", "PUT"] {
         assert_eq!(served.video(method, &[]).await.status, 405, "{method}");
@@ -247,50 +250,42 @@ async fn a_stored_cover_may_be_cached_and_a_stand_in_may_not() {
 
 #[actix_web::test]
 async fn readers_that_stall_hold_no_thread() {
-    let served = Served::start().await;
-    // Larger than what the kernel buffers for a connection, so that every answer really stalls.
-    let large: Vec<u8> = (0..12_u32 << 20)
+    let file = tempfile::tempfile().unwrap();
+    let large: Vec<u8> = (0..300_000_u32)
         .map(|index| index.to_le_bytes()[index as usize % 3])
         .collect();
-    let hash = ContentHash::new([5; 32]);
-    let path = served.media.store().video_path(&hash);
-    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-    std::fs::write(path, &large).unwrap();
-    let request = format!(
-        "GET {} HTTP/1.1\r\nHost: t\r\n\r\n",
-        crate::media::video_url_path(&hash)
-    );
-    let address = served.address;
-    let stalled = blocking(move || {
-        let mut sockets = Vec::new();
-        for _ in 0..600 {
-            let mut socket = TcpStream::connect(address)?;
-            socket.write_all(request.as_bytes())?;
-            sockets.push(socket);
-        }
-        // Each has begun to be answered.
-        for socket in &mut sockets {
-            socket.read_exact(&mut [0; 16])?;
-        }
-        Ok(sockets)
-    });
-    // More of them than the blocking pool has threads (512): one thread each would stop everything else.
-    let mut stalled = stalled.await.unwrap();
-    assert_eq!(served.video("GET", &[]).await.body, CLIP);
-    let rest = blocking(move || {
-        let mut socket = stalled.swap_remove(300);
-        drop(stalled);
-        let mut rest = vec![0; 12 << 20];
-        let mut head = [0; 1];
-        let mut last = [0; 4];
-        while &last != b"\r\n\r\n" {
-            socket.read_exact(&mut head)?;
-            last.rotate_left(1);
-            last[3] = head[0];
-        }
-        socket.read_exact(&mut rest)?;
-        Ok(rest)
-    });
-    assert!(rest.await.unwrap() == large);
+    file.write_all_at(&large, 0).unwrap();
+    let file = Arc::new(file);
+    // More of them than the blocking pool has threads (512): with one thread each nothing else could be read.
+    let mut stalled = Vec::new();
+    for _ in 0..600 {
+        let mut answer = Box::pin(chunks(Arc::clone(&file), 1, 300_000));
+        assert_eq!(answer.try_next().await.unwrap().unwrap().len(), 64 * 1024);
+        stalled.push(answer);
+    }
+    let mut rest = stalled.swap_remove(300);
+    let mut received = 64 * 1024;
+    while let Some(chunk) = rest.try_next().await.unwrap() {
+        assert!(chunk.len() <= 64 * 1024);
+        assert_eq!(chunk, large[1 + received..][..chunk.len()]);
+        received += chunk.len();
+    }
+    assert_eq!(received, 299_999);
+}
+
+#[actix_web::test]
+async fn a_file_cut_short_while_it_is_served_ends_the_connection() {
+    let served = Served::start().await;
+    let file = std::fs::OpenOptions::new()
+        .write(true)
+        .open(served.media.store().video_path(&served.hash))
+        .unwrap();
+    let mut answer = Box::pin(chunks(
+        Arc::new(File::open(served.media.store().video_path(&served.hash)).unwrap()),
+        0,
+        5000,
+    ));
+    file.set_len(100).unwrap();
+    assert!(answer.try_next().await.is_err());
     served.server.stop(false).await;
 }

@@ -16,7 +16,8 @@ use super::hash::ContentHash;
 use super::mp4::{self, VideoInfo};
 use super::store::Store;
 
-/// A file being received. After an error from [`Spool::write`] the file is already removed and every further call fails.
+/// A file being received. After an error from [`Spool::write`] the file is already removed and every further call
+/// fails.
 pub struct Spool {
     open: Option<Open>,
     digest: Context,

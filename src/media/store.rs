@@ -1,9 +1,9 @@
 //! Where videos and covers lie on the disk, and the moments between "the file is there" and "a row says so".
 //!
-//! Owns the folders below the data folder: `spool/` for what is unfinished, `media/videos/` and `media/covers/` for what
-//! is kept, each split by the first two digits of the content hash. A file appears there complete and durable (fsync,
-//! atomic rename, fsync of the folder) or not at all. Owns also who is publishing which hash right now, so that neither
-//! a failed publish nor the sweep takes away a file that another publish relies on. Never reads file contents.
+//! Owns the folders below the data folder: `spool/` for what is unfinished, `media/videos/` and `media/covers/` for
+//! what is kept, each split by the first two digits of the content hash. A file appears there complete and durable
+//! (fsync, atomic rename, fsync of the folder) or not at all. Owns also who is publishing which hash right now, so that
+//! neither a failed publish nor the sweep takes away a file that another publish relies on. Never reads file contents.
 //!
 //! `spool/` and `media/` must lie on one file system: a rename is only atomic there.
 
@@ -97,9 +97,13 @@ impl Store {
     /// given back. The file stays safe from the sweep and from others' failures until the guard is told how it ended.
     pub async fn keep(&self, received: Received) -> Result<Kept, MediaError> {
         let store = self.clone();
-        blocking(move || store.keep_now(received)).await
+        let mut kept = blocking(move || store.keep_now(received)).await?;
+        kept.verdict = Verdict::Unknown;
+        Ok(kept)
     }
 
+    /// Until the guard is handed over, dropping it means that nobody can have written a row: the request was dropped
+    /// while this ran, or the disk failed half way.
     fn keep_now(&self, received: Received) -> Result<Kept, MediaError> {
         let (hash, length) = (received.hash(), received.length());
         received.file.sync_all()?;
@@ -148,7 +152,7 @@ impl Store {
         Kept {
             store: self.clone(),
             hash,
-            verdict: Verdict::Unknown,
+            verdict: Verdict::Discarded,
         }
     }
 

@@ -83,6 +83,17 @@ async fn an_uncertain_publish_leaves_the_file_for_the_sweep() {
 }
 
 #[tokio::test]
+async fn a_request_dropped_while_its_file_is_kept_leaves_nothing() {
+    let (folder, store) = fixture();
+    let upload = received(&store, b"abc").await;
+    let path = store.video_path(&upload.hash());
+    // What the blocking pool does with the result of a future that is gone.
+    drop(store.keep_now(upload).unwrap());
+    assert!(!path.exists());
+    assert_eq!(spools(&folder), 0);
+}
+
+#[tokio::test]
 async fn the_last_of_several_publishes_of_one_file_decides() {
     let (_folder, store) = fixture();
     for (first, second) in [(true, false), (false, true), (false, false)] {

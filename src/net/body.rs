@@ -41,8 +41,8 @@ impl BodyLimits {
         min_bytes_per_second: None,
     };
 
-    /// For an upload of at most `max_bytes`, multipart's own lines included: after 10 s it must have kept up at least 16 KiB/s (a poor phone line; a
-    /// stricter rate shuts out people, a laxer one lets one peer hold a spool for longer).
+    /// For an upload whose body has at most `max_bytes`, multipart's own lines included: after 10 s it must have kept up
+    /// 16 KiB/s. A poor phone line does; a stricter rate shuts out people, a laxer one lets a peer hold a spool longer.
     pub const fn upload(max_bytes: u64) -> Self {
         Self {
             max_bytes,

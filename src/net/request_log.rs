@@ -14,6 +14,8 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
 use tracing::Instrument as _;
 
+use crate::error::FailureCode;
+
 /// The header that carries the id, in both directions.
 const HEADER: HeaderName = HeaderName::from_static("x-request-id");
 /// The longest id taken over from a client or proxy.
@@ -67,6 +69,7 @@ pub async fn log_requests(
     match next.call(request).instrument(span).await {
         Ok(mut response) => {
             entry.status = Some(response.status().as_u16());
+            entry.code = response.response().extensions().get::<FailureCode>().map(|code| code.0);
             id.put(response.headers_mut());
             Ok(response)
         }
@@ -103,6 +106,8 @@ struct Entry {
     start: Instant,
     /// None until answered.
     status: Option<u16>,
+    /// The `status_code` of a failure.
+    code: Option<i32>,
 }
 
 impl Entry {
@@ -114,6 +119,7 @@ impl Entry {
             peer: request.peer_addr().map(|address| address.ip()),
             start: Instant::now(),
             status: None,
+            code: None,
         }
     }
 }
@@ -126,9 +132,10 @@ impl Drop for Entry {
         let path = self.path.as_str();
         let ms = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         let peer = self.peer.map(tracing::field::display);
+        let code = self.code;
         match self.status {
-            Some(status @ 500..) => tracing::error!(request_id = id, method, path, status, ms, peer, "answered"),
-            Some(status) => tracing::info!(request_id = id, method, path, status, ms, peer, "answered"),
+            Some(status @ 500..) => tracing::error!(request_id = id, method, path, status, code, ms, peer, "answered"),
+            Some(status) => tracing::info!(request_id = id, method, path, status, code, ms, peer, "answered"),
             None => tracing::info!(request_id = id, method, path, ms, peer, "given up by the client"),
         }
     }

@@ -161,10 +161,12 @@ def spline(points, close=False):
         p0, p1, p2, p3 = at(i - 1), at(i), at(i + 1), at(i + 2)
         for k in range(10):
             u = k / 10
-            out.append(tuple(
-                0.5 * (2 * b + (c - a) * u + (2 * a - 5 * b + 4 * c - d) * u**2 + (3 * b - a - 3 * c + d) * u**3)
-                for a, b, c, d in zip(p0, p1, p2, p3)
-            ))
+            out.append(
+                tuple(
+                    0.5 * (2 * b + (c - a) * u + (2 * a - 5 * b + 4 * c - d) * u**2 + (3 * b - a - 3 * c + d) * u**3)
+                    for a, b, c, d in zip(p0, p1, p2, p3)
+                )
+            )
     if not close:
         out.append(points[-1])
     return polygon(out, close)

@@ -14,6 +14,7 @@ import numpy as np
 import skia
 
 import scenes_nature as nature
+import scenes_sky as sky
 import scenes_town as town
 from brush import Board
 
@@ -23,15 +24,15 @@ HERE = pathlib.Path(__file__).parent
 # name: scene, seconds, constant rate factor (higher is smaller); the first frame is the cover
 CLIPS = {
     "dusk-waves": (nature.dusk_waves, 5, 29),
-    "lanterns": (town.lanterns, 6, 31),
+    "lanterns": (sky.lanterns, 6, 31),
     "rain-window": (town.rain_window, 5, 31),
     "koi-pond": (nature.koi_pond, 6, 33),
-    "aurora": (nature.aurora, 5, 29),
+    "aurora": (sky.aurora, 5, 29),
     "bicycle": (town.bicycle, 4, 31),
     "tea": (town.tea, 4, 25),
     "night-train": (town.night_train, 4, 26),
     "sunflower": (nature.sunflower, 5, 28),
-    "balloons": (nature.balloons, 5, 25),
+    "balloons": (sky.balloons, 5, 25),
 }
 
 

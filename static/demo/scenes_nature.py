@@ -1,12 +1,9 @@
-"""Five loops from nature. Each function draws the moment `t` in [0, 1) of its clip on a board of 720×1280."""
+"""Water and flowers. Each function draws the moment `t` in [0, 1) of its clip on a board of 720×1280."""
 
 import math
 import random
 
-import numpy as np
-import skia
-
-from brush import PLUS, TAU, mix, smooth, spline, wave
+from brush import TAU, mix, smooth, spline, wave
 
 
 def dusk_waves(b, t):
@@ -22,7 +19,12 @@ def dusk_waves(b, t):
     for i in range(5):
         flap = 7 + wave(t, (5, 5, i))
         x, y = 190 + i * 34, 190 + abs(i - 1) * 22
-        b.curve([(x - 14, y - flap), (x - 5, y - 1), (x, y + 3), (x + 5, y - 1), (x + 14, y - flap)], "#2a1f48", 0.8, width=3)
+        b.curve(
+            [(x - 14, y - flap), (x - 5, y - 1), (x, y + 3), (x + 5, y - 1), (x + 14, y - flap)],
+            "#2a1f48",
+            0.8,
+            width=3,
+        )
     rows = 10
     for i in range(rows):
         k = i / (rows - 1)
@@ -65,10 +67,7 @@ def koi_pond(b, t):
         x, y, r = rng.uniform(0, 720), rng.uniform(0, 1280), rng.uniform(18, 60)
         b.disc(x, y, r, "#0c4450", 0.35, ry=r * 0.7, blur=9)
     for i in range(9):
-        points = [
-            (x, 90 + i * 150 + 40 * math.sin(x / 130 + i * 2))
-            for x in range(-40, 800, 40)
-        ]
+        points = [(x, 90 + i * 150 + 40 * math.sin(x / 130 + i * 2)) for x in range(-40, 800, 40)]
         b.curve(points, "#9fe3d4", 0.07, width=16, blur=8)
     fish = [
         (360, 700, 215, 380, 0.00, 1, 1.25, "#fff6ea", "#ee5a24"),
@@ -83,7 +82,14 @@ def koi_pond(b, t):
         for late in (0, 0.09, 0.18):
             k = (t + start - late) % 1
             b.ring(x, y, 10 + reach * k, "#e8fff6", 0.5 * (1 - k) ** 2, width=3.5 - 2 * k, ry=(10 + reach * k) * 0.86)
-    pads = [(95, 150, 118, 20), (250, 70, 80, 200), (640, 250, 96, 120), (640, 1150, 142, 250), (455, 1225, 92, 60), (70, 1130, 100, 310)]
+    pads = [
+        (95, 150, 118, 20),
+        (250, 70, 80, 200),
+        (640, 250, 96, 120),
+        (640, 1150, 142, 250),
+        (455, 1225, 92, 60),
+        (70, 1130, 100, 310),
+    ]
     for i, (x, y, r, turn) in enumerate(pads):
         _pad(b, x + wave(t, (5, 1, i)), y + wave(t, (4, 1, i * 2.2)), r, turn + wave(t, (3, 1, i * 1.3)), i)
     _lotus(b, 618 + wave(t, (5, 1, 3)), 1120 + wave(t, (4, 1, 6.6)), 1.25)
@@ -111,7 +117,15 @@ def _koi(b, place, size, skin, patch, t, dark=False):
     body = [edge(i, girth[i]) for i in range(n)] + [edge(i, -girth[i]) for i in range(n - 1, -1, -1)]
     back = sides[-1] + math.pi + 0.5 * math.sin(TAU * (3 * t - 1))
     tip = lambda a, r: (spine[-1][0] + math.cos(back + a) * r * size, spine[-1][1] + math.sin(back + a) * r * size)
-    tail = [edge(n - 2, girth[-2]), tip(0.5, 84), tip(0.2, 62), tip(0, 44), tip(-0.2, 62), tip(-0.5, 84), edge(n - 2, -girth[-2])]
+    tail = [
+        edge(n - 2, girth[-2]),
+        tip(0.5, 84),
+        tip(0.2, 62),
+        tip(0, 44),
+        tip(-0.2, 62),
+        tip(-0.5, 84),
+        edge(n - 2, -girth[-2]),
+    ]
     fins = []
     for s in (1, -1):
         a = sides[6] + s * (2.05 + 0.2 * math.sin(TAU * 2 * t + s))
@@ -142,7 +156,12 @@ def _pad(b, x, y, r, turn, i):
     with b.moved(x, y, turn, r / 100):
         rim = [(100 * math.cos(a / 40 * 5.9 + 0.19), 100 * math.sin(a / 40 * 5.9 + 0.19)) for a in range(41)]
         green = ["#5fae57", "#4b9a58", "#74b85c"][i % 3]
-        b.path([(0, 0), *rim], shader=b.radial((0, 0), 104, [(0, mix(green, "#e6f5a0", 0.35)), (0.8, green), (1, mix(green, "#12402f", 0.35))]))
+        b.path(
+            [(0, 0), *rim],
+            shader=b.radial(
+                (0, 0), 104, [(0, mix(green, "#e6f5a0", 0.35)), (0.8, green), (1, mix(green, "#12402f", 0.35))]
+            ),
+        )
         for k in range(1, 12):
             a = 0.19 + 5.9 * k / 12
             b.line(8 * math.cos(a), 8 * math.sin(a), 88 * math.cos(a), 88 * math.sin(a), "#dff0a8", 1.8, 0.4)
@@ -160,120 +179,6 @@ def _lotus(b, x, y, size):
             b.disc(9 * math.cos(k * 0.628), 9 * math.sin(k * 0.628), 2.4, "#d98b1f")
 
 
-def aurora(b, t):
-    """Curtains of northern light over a lake between firs."""
-    b.fill((0, "#050a24"), (0.6, "#0d2a4a"), (1, "#1d4a63"), bottom=880)
-    rng = random.Random(11)
-    for _ in range(150):
-        x, y, r = rng.uniform(0, 720), rng.uniform(0, 760), rng.uniform(0.7, 2.2)
-        shine = 0.65 + 0.35 * math.sin(TAU * (rng.choice((1, 2)) * t + rng.random()))
-        b.disc(x, y, r, "#eaf4ff", shine * rng.uniform(0.4, 1))
-    light = _curtains(t)
-    b.canvas.drawImageRect(
-        light, skia.Rect.MakeWH(720, 880), skia.SamplingOptions(skia.CubicResampler.Mitchell()), b.paint("#ffffff", blend=PLUS)
-    )
-    far = lambda x: 800 - 70 * math.sin(x / 210 + 0.8) - 34 * math.sin(x / 83) - 8 * math.sin(x / 23)
-    b.ground(far, shader=b.linear((0, 690), (0, 900), [(0, "#123553"), (1, "#0d2740")]))
-    mid = lambda x: 838 - 42 * math.sin(x / 150 + 3.3) - 12 * math.sin(x / 47)
-    b.ground(mid, shader=b.linear((0, 790), (0, 900), [(0, "#0c2238"), (1, "#081a2c")]))
-    b.fill((0, "#174a5f"), (0.4, "#0c2d46"), (1, "#050f22"), top=872)
-    with b.moved(0, 872 + 872 * 0.62, 0, 1, -0.62):
-        b.canvas.drawImageRect(
-            light, skia.Rect.MakeWH(720, 880), skia.SamplingOptions(skia.CubicResampler.Mitchell()), b.paint("#ffffff", 0.5, blend=PLUS)
-        )
-    for i in range(46):
-        y = 880 + (i / 46) ** 1.4 * 400
-        x = 360 + 330 * math.sin(i * 2.4) + wave(t, (10, 1, i))
-        b.disc(x, y, 60 + 90 * (i % 3), "#9ff0d8", 0.05 + 0.05 * math.sin(TAU * t + i), ry=1.6 + i / 22)
-    trees = random.Random(3)
-    for side in (0, 1):
-        for i in range(9):
-            x = (i * 30 - 24) if side == 0 else 744 - i * 27
-            _fir(b, x + trees.uniform(-8, 8), 1010 + i * -11 + trees.uniform(-6, 6), 330 - i * 26 + trees.uniform(-26, 26))
-    bank = lambda x: 1010 + 330 * math.exp(-(((x - 400) / 230) ** 2)) + 7 * math.sin(x / 31)
-    b.ground(bank, "#040b16")
-
-
-def _curtains(t):
-    """The light as an image of a quarter of the size: it is soft, so nobody sees the difference."""
-    y, x = np.mgrid[0:220, 0:180].astype(np.float32) * 4
-    total = np.zeros((220, 180, 4), dtype=np.float32)
-    bands = [(560, 0.0, 1, 1.0, (0.16, 1.0, 0.55)), (430, 2.0, -1, 0.8, (0.2, 0.85, 0.8)), (300, 4.4, 1, 0.6, (0.65, 0.35, 1.0))]
-    for base, p, way, power, rgb in bands:
-        turn = TAU * t * way
-        foot = base + 90 * np.sin(x / 170 + p + 0.6 * np.sin(turn)) + 34 * np.sin(x / 71 + turn + p) - (x - 360) * 0.22
-        rays = 0.62 + 0.24 * np.sin(x / 23 + 2 * np.sin(x / 90 + turn) + p) + 0.14 * np.sin(x / 9 - turn + p)
-        fold = 0.6 + 0.4 * np.sin(x / 120 - turn + p * 2)
-        above = foot - y
-        shape = np.where(above > 0, np.exp(-above / (190 + 80 * rays)), np.exp(above / 16))
-        strength = power * shape * rays * fold
-        high = np.clip(above / 300, 0, 1)
-        for c, (low, up) in enumerate(zip(rgb, (0.55, 0.25, 0.9))):
-            total[:, :, c] += strength * (low * (1 - high) + up * high) * 1.45
-    total[:, :, 3] = total[:, :, :3].max(axis=2)
-    return skia.Image.fromarray((np.clip(total, 0, 1) * 255).astype(np.uint8), colorType=skia.kRGBA_8888_ColorType)
-
-
-def _fir(b, x, foot, height):
-    left, right = [], []
-    steps = 9
-    for i in range(steps):
-        y = foot - height * (1 - i / steps)
-        w = height * 0.2 * (i + 0.6) / steps
-        left += [(x - w, y + height * 0.1), (x - w * 0.5, y + height * 0.085)]
-        right += [(x + w, y + height * 0.1), (x + w * 0.5, y + height * 0.085)]
-    b.path([(x, foot - height), *right, (x + 4, foot + 40), (x - 4, foot + 40), *left[::-1]], "#040b16")
-
-
-def balloons(b, t):
-    """Balloons over a sea of clouds at sunrise."""
-    b.fill((0, "#6f8fd6"), (0.35, "#b6b4e2"), (0.62, "#f6c9c5"), (0.8, "#ffe3bd"), (1, "#fff1d6"))
-    b.glow(520, 800, 560, "#fff0b8", 0.9)
-    b.disc(520, 800, 62, "#fffbe6")
-    for i, (c, base, size, length) in enumerate([("#c9b3d9", 830, 60, 190), ("#a895cb", 880, 76, 150)]):
-        peaks = lambda x: base - size * (0.6 * math.sin(x / length + i * 2 + 1) + 0.4 * abs(math.sin(x / (length * 0.43) + i)))
-        b.ground(peaks, shader=b.linear((0, base - size), (0, base + 190), [(0, c), (1, "#fbdfcf")]))
-    _clouds(b, t, 930, 150, 40, 1, "#ffeadb", "#f3c9cc")
-    fleet = [
-        (560, 250, 0.62, ("#f4a259", "#fff0d4", "#d1495b"), 0.0),
-        (140, 520, 0.5, ("#3d7ea6", "#e8f1f2", "#f2b134"), 2.0),
-        (600, 610, 0.36, ("#7b5ea7", "#ffd6e0", "#7b5ea7"), 4.0),
-        (300, 400, 1.28, ("#d1495b", "#fff0d4", "#edae49"), 1.0),
-    ]
-    for x, y, size, dyes, p in fleet:
-        _balloon(b, x + wave(t, (12 * size, 1, p)), y + wave(t, (22 * size, 1, p + 1.2)), size, dyes, wave(t, (1.6, 1, p)))
-    _clouds(b, t, 1010, 240, 62, 1, "#fff4e8", "#eab9c4")
-    _clouds(b, t, 1120, 360, 92, 1, "#ffffff", "#dda6bd")
-
-
-def _clouds(b, t, base, period, puff, way, light, shade):
-    """A bank that repeats every `period` pixels, and moves by one period in a loop."""
-    shapes = random.Random(period)
-    puffs = [(shapes.uniform(0, period), shapes.uniform(-0.35, 0.3), shapes.uniform(0.55, 1.0)) for _ in range(6)]
-    shader = b.linear((0, base - puff * 1.3), (0, base + 170), [(0, light), (1, shade)])
-    for tile in range(-2, 720 // period + 3):
-        for x, y, r in puffs:
-            b.disc(tile * period + x + way * t * period, base + y * puff, r * puff, shader=shader)
-    b.box(-9, base, 729, 1289, 0, shader=shader)
-
-
-def _balloon(b, x, y, size, dyes, tilt):
-    with b.moved(x, y, tilt, size):
-        for k in (-1, -0.35, 0.35, 1):
-            b.line(k * 46, 128, k * 22, 188, "#6b4a3a", 2.4)
-        b.box(-26, 186, 26, 226, 8, shader=b.linear((-26, 0), (26, 0), [(0, "#c98d55"), (1, "#7c4a2c")]))
-        b.box(-30, 182, 30, 194, 6, "#8d5a36")
-        outline = lambda k: [(k * 130 * math.sin(math.pi * min(1, (i / 24) ** 0.82 * 0.86)) , -150 + 290 * i / 24) for i in range(25)]
-        gores = [-1, -0.8, -0.5, -0.17, 0.17, 0.5, 0.8, 1]
-        for i, (l, r) in enumerate(zip(gores, gores[1:])):
-            shape = outline(l) + outline(r)[::-1]
-            b.path(shape, dyes[i % 2] if i != 3 else dyes[2])
-        shape = outline(-1) + outline(1)[::-1]
-        b.path(shape, shader=b.linear((-130, 0), (130, 0), [(0, "#38184a", 0.38), (0.35, "#38184a", 0.05), (0.72, "#fff2c0", 0.22), (1, "#fff2c0", 0.0)]))
-        b.path(shape, shader=b.linear((0, -150), (0, 140), [(0, "#ffffff", 0.2), (0.5, "#ffffff", 0), (1, "#38184a", 0.3)]))
-        b.box(-50, 128, 50, 142, 6, mix(dyes[0], "#40203a", 0.35))
-
-
 def sunflower(b, t):
     """A sunflower in the wind. Its seeds move outwards by one Fibonacci number in a loop, so the end is the beginning."""
     b.fill((0, "#58a7c9"), (0.45, "#a9d8d8"), (0.75, "#fdeebf"), (1, "#f6d488"))
@@ -282,7 +187,10 @@ def sunflower(b, t):
     for _ in range(14):
         x, y, r = rng.uniform(0, 720), rng.uniform(760, 1280), rng.uniform(40, 96)
         b.disc(x, y, r, rng.choice(["#f7c843", "#8fbf5a", "#ffe79a", "#6faa58"]), 0.3, blur=8)
-    b.ground(lambda x: 1130 - 40 * math.sin(x / 190 + 1), shader=b.linear((0, 1090), (0, 1280), [(0, "#7fb257"), (1, "#3f7f45")]))
+    b.ground(
+        lambda x: 1130 - 40 * math.sin(x / 190 + 1),
+        shader=b.linear((0, 1090), (0, 1280), [(0, "#7fb257"), (1, "#3f7f45")]),
+    )
     lean = wave(t, (14, 1, 0), (4, 2, 1))
     x, y = 360 + lean, 520
     b.curve([(352, 1300), (340, 1080), (352 + lean * 0.4, 840), (x, y)], "#4c8a3d", width=30)
@@ -294,11 +202,24 @@ def sunflower(b, t):
             b.curve([(6, 0), (90, 2), (166, 4)], "#d6ebac", 0.6, width=3)
     turn = wave(t, (3.5, 1, 0.6))
     with b.moved(x, y, turn):
-        for count, near, far, wide, c, d, off in [(21, 120, 296, 44, "#f3a712", "#e4851b", 0.5), (21, 110, 262, 42, "#ffd23f", "#f7a91e", 0)]:
+        for count, near, far, wide, c, d, off in [
+            (21, 120, 296, 44, "#f3a712", "#e4851b", 0.5),
+            (21, 110, 262, 42, "#ffd23f", "#f7a91e", 0),
+        ]:
             for k in range(count):
                 with b.moved(0, 0, 360 * (k + off) / count + wave(t, (2, 1, k * 1.7), (1, 2, k))):
-                    shape = [(near, -wide * 0.4), ((near + far) / 2, -wide * 0.62), (far, 0), ((near + far) / 2, wide * 0.62), (near, wide * 0.4)]
-                    b.curve(shape, close=True, shader=b.linear((near, 0), (far, 0), [(0, d), (0.55, c), (1, mix(c, "#fff6c2", 0.35))]))
+                    shape = [
+                        (near, -wide * 0.4),
+                        ((near + far) / 2, -wide * 0.62),
+                        (far, 0),
+                        ((near + far) / 2, wide * 0.62),
+                        (near, wide * 0.4),
+                    ]
+                    b.curve(
+                        shape,
+                        close=True,
+                        shader=b.linear((near, 0), (far, 0), [(0, d), (0.55, c), (1, mix(c, "#fff6c2", 0.35))]),
+                    )
                     b.line(near + 24, 0, far - 44, 0, d, 3, 0.55)
         b.disc(6, 14, 158, "#8a4a12", 0.35, blur=12)
         b.disc(0, 0, 150, shader=b.radial((0, 0), 150, [(0, "#6b4a1e"), (0.55, "#4a2a17"), (1, "#341b12")]))

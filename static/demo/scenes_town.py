@@ -1,49 +1,11 @@
-"""Five loops from where people live. Each function draws the moment `t` in [0, 1) of its clip, 720×1280."""
+"""Where people live. Each function draws the moment `t` in [0, 1) of its clip on a board of 720×1280."""
 
 import math
 import random
 
 import skia
 
-from brush import PLUS, TAU, mix, smooth, spline, wave
-
-
-def lanterns(b, t):
-    """Paper lanterns rise from a lake. A lantern takes the place of the next one in its chain: that is the loop."""
-    b.fill((0, "#0a0e2c"), (0.45, "#252458"), (0.8, "#5b3a6e"), (1, "#a85a6c"), bottom=960)
-    stars = random.Random(2)
-    for _ in range(90):
-        shine = 0.6 + 0.4 * math.sin(TAU * (t + stars.random()))
-        b.disc(stars.uniform(0, 720), stars.uniform(0, 620), stars.uniform(0.6, 1.8), "#fff6e0", shine * stars.uniform(0.3, 0.9))
-    for i, c in enumerate(["#43335f", "#2c2449", "#1b1836"]):
-        ridge = lambda x: 890 + i * 26 - (70 - 18 * i) * math.sin(x / (190 - 40 * i) + 1.7 * i + 0.4) - 14 * math.sin(x / 41 + i)
-        b.ground(ridge, c)
-    b.fill((0, "#4d3560"), (0.3, "#231f48"), (1, "#090b22"), top=960)
-    chains = [(90, 0.34, 190), (630, 0.3, 170), (250, 0.42, 230), (480, 0.46, 250), (590, 0.66, 330), (140, 0.78, 380), (400, 1.15, 520)]
-    for x, size, gap in chains:
-        for k in range(-1, 2200 // gap + 1):
-            y = 1290 - (k + t) * gap + (x * 7 % gap)
-            y = y if size > 0.6 else y * 0.75
-            sway = 26 * math.sin(y / 150 + x)
-            lit = smooth((1330 - y) / 220)
-            if size < 0.6 and y < 905:
-                b.glow(x + sway, 960 + (960 - y) * 0.36, 46 * size + 16, "#ff9a4d", 0.5 * smooth((y + 300) / 1100))
-            if size > 0.6 or y < 930:
-                _lantern(b, x + sway, y, size * (0.72 + 0.28 * smooth(y / 1000)), 5 * math.cos(y / 150 + x), lit)
-    for i in range(40):
-        y = 970 + (i / 40) ** 1.5 * 310
-        b.disc(360 + 350 * math.sin(i * 2.4), y, 40 + 70 * (i % 3), "#ffb27a", 0.05 + 0.045 * math.sin(TAU * t + i * 1.7), ry=1.5 + i / 20)
-
-
-def _lantern(b, x, y, size, tilt, lit):
-    b.glow(x, y, 190 * size, "#ff9440", 0.62 * lit)
-    with b.moved(x, y, tilt, size):
-        shape = [(-40, 58), (-52, 0), (-48, -52), (-26, -70), (26, -70), (48, -52), (52, 0), (40, 58)]
-        b.curve(shape, close=True, shader=b.radial((0, 46), 136, [(0, "#fff6c8"), (0.35, "#ffcf73"), (0.7, "#f5893c"), (1, "#c9512f")]))
-        for k in (-0.5, 0.5):
-            b.curve([(k * 78, 56), (k * 100, 0), (k * 88, -54)], "#b4472a", 0.35, width=2)
-        b.disc(0, 58, 40, "#8a3420", 0.9, ry=7)
-        b.disc(0, 57, 30, "#fff8d8", 0.95, ry=5)
+from brush import PLUS, TAU, mix, spline, wave
 
 
 def rain_window(b, t):
@@ -74,7 +36,9 @@ def rain_window(b, t):
         bend = lambda y: x + 9 * math.sin(y / 85 + wind) + 4 * math.sin(y / 31)
         y = fall(u)
         trail = [(bend(y - k * 22), y - k * 22) for k in range(20)]
-        b.curve(trail, shader=b.linear((0, y - 420), (0, y), [(0, "#c9d6ff", 0), (1, "#c9d6ff", 0.26)]), width=size * 1.15)
+        b.curve(
+            trail, shader=b.linear((0, y - 420), (0, y), [(0, "#c9d6ff", 0), (1, "#c9d6ff", 0.26)]), width=size * 1.15
+        )
         for k in range(5):
             bead = y - 60 - k * 74
             _drop(b, bend(bead), bead, size * 0.42 * (1 - k / 6), 0.9 - k * 0.16)
@@ -84,7 +48,9 @@ def rain_window(b, t):
 
 def _drop(b, x, y, r, a):
     """A drop shows the world upside down: bright below, dark above."""
-    shader = b.linear((0, y - r * 1.15), (0, y + r * 1.15), [(0, "#0a1030", 0.75), (0.55, "#5a5f9a", 0.35), (1, "#ffe2b8", 0.85)])
+    shader = b.linear(
+        (0, y - r * 1.15), (0, y + r * 1.15), [(0, "#0a1030", 0.75), (0.55, "#5a5f9a", 0.35), (1, "#ffe2b8", 0.85)]
+    )
     b.disc(x, y, r, None, a, ry=r * 1.14, shader=shader)
     b.disc(x - r * 0.32, y - r * 0.4, r * 0.2, "#ffffff", 0.85 * a)
 
@@ -99,10 +65,16 @@ def bicycle(b, t):
             for dx, dy, k in [(0, 0, 1), (-0.7, 0.12, 0.6), (0.75, 0.1, 0.7), (0.2, -0.22, 0.7)]:
                 cx = x + dx * r + tile * 960 - 200 + wave(t, (10, 1, x))
                 b.disc(cx, y + dy * r, r * k * 0.75, "#fff6e6", 0.32, ry=r * k * 0.27, blur=9)
-    hills = [(760, 70, 720, "#c99a86", "#e6b48e", 0), (850, 60, 480, "#8f9a72", "#b9b07a", 1), (930, 40, 360, "#5f8458", "#86a45f", 1)]
+    hills = [
+        (760, 70, 720, "#c99a86", "#e6b48e", 0),
+        (850, 60, 480, "#8f9a72", "#b9b07a", 1),
+        (930, 40, 360, "#5f8458", "#86a45f", 1),
+    ]
     for base, size, period, dark, light, pace in hills:
         s = t * pace
-        crest = lambda x: base - size * math.sin(TAU * (x / period + s)) - size * 0.3 * math.sin(TAU * (2 * x / period + 2 * s) + 1)
+        crest = lambda x: (
+            base - size * math.sin(TAU * (x / period + s)) - size * 0.3 * math.sin(TAU * (2 * x / period + 2 * s) + 1)
+        )
         b.ground(crest, shader=b.linear((0, base - size), (0, base + 150), [(0, light), (1, dark)]))
         if base == 850:
             for tile in range(-1, 3):
@@ -123,7 +95,11 @@ def bicycle(b, t):
         for x, h, lean, kind in blades:
             x = x + tile * 360 - (3 * t % 1) * 360
             tip = x + lean + wave(t, (7, 2, h))
-            b.curve([(x, 1290), (x + lean * 0.3, 1290 - h), (tip, 1290 - h * 1.5)], mix("#17382d", "#5f9a4c", h / 150), width=5)
+            b.curve(
+                [(x, 1290), (x + lean * 0.3, 1290 - h), (tip, 1290 - h * 1.5)],
+                mix("#17382d", "#5f9a4c", h / 150),
+                width=5,
+            )
             if kind > 0.72:
                 dye = ["#ffd34f", "#ff7a59", "#fff1e0", "#e77fb3"][int(kind * 100) % 4]
                 for k in range(5):
@@ -147,7 +123,14 @@ def _rider(b, x, y, t):
                 a = TAU * (2 * t + k / 10)
                 b.line(wx, 10, wx + 74 * math.cos(a), 10 + 74 * math.sin(a), "#f4e3c8", 1.8, 0.8)
             b.disc(wx, 10, 8, ink)
-        for p, q in [((-128, 10), (0, 20)), ((-128, 10), (-50, -92)), ((-50, -92), (0, 20)), ((-50, -92), (94, -92)), ((0, 20), (98, -78)), ((132, 10), (88, -128))]:
+        for p, q in [
+            ((-128, 10), (0, 20)),
+            ((-128, 10), (-50, -92)),
+            ((-50, -92), (0, 20)),
+            ((-50, -92), (94, -92)),
+            ((0, 20), (98, -78)),
+            ((132, 10), (88, -128)),
+        ]:
             b.line(*p, *q, frame, 9)
         b.line(-50, -92, -58, -122, ink, 7)
         b.curve([(-92, -126), (-60, -130), (-28, -122)], ink, width=13)
@@ -165,7 +148,11 @@ def _rider(b, x, y, t):
         b.curve([(18, -222), (46, -176), (98, -146)], "#e3dccb", width=20)
         b.disc(102, -146, 10, "#e9b48c")
         b.disc(*head, 32, "#e9b48c")
-        b.curve([(12, -286), (20, -312), (48, -318), (76, -300), (78, -288), (44, -296), (30, -262), (16, -262)], ink, close=True)
+        b.curve(
+            [(12, -286), (20, -312), (48, -318), (76, -300), (78, -288), (44, -296), (30, -262), (16, -262)],
+            ink,
+            close=True,
+        )
         b.disc(64, -274, 3.6, ink)
         b.curve([(58, -258), (66, -255), (72, -260)], ink, 0.8, width=2.6)
         b.line(14, -238, 40, -240, "#f7c548", 20)
@@ -186,7 +173,9 @@ def tea(b, t):
     """Steam over a cup beside a window."""
     b.fill((0, "#e9d3b4"), (0.6, "#dcb793"), (1, "#c79a78"))
     b.box(70, 80, 650, 760, 26, "#f7ead3")
-    b.box(96, 106, 624, 734, 14, shader=b.linear((0, 106), (0, 734), [(0, "#9fc6cf"), (0.55, "#e6e3c9"), (1, "#ffdca8")]))
+    b.box(
+        96, 106, 624, 734, 14, shader=b.linear((0, 106), (0, 734), [(0, "#9fc6cf"), (0.55, "#e6e3c9"), (1, "#ffdca8")])
+    )
     b.canvas.save()
     b.canvas.clipRect(skia.Rect.MakeLTRB(96, 106, 624, 734))
     b.glow(470, 330, 420, "#fffbe0", 0.9)
@@ -208,16 +197,32 @@ def tea(b, t):
     b.disc(360, 1086, 196, "#d9cbb8", ry=27)
     cup = [(196, 846), (206, 950), (248, 1040), (300, 1082), (420, 1082), (472, 1040), (514, 950), (524, 846)]
     b.ring(540, 930, 56, "#33708a", width=24, ry=62)
-    b.curve(cup, close=True, shader=b.linear((196, 0), (524, 0), [(0, "#1f566f"), (0.3, "#4a93a8"), (0.55, "#3b7f99"), (1, "#153f56")]))
+    b.curve(
+        cup,
+        close=True,
+        shader=b.linear((196, 0), (524, 0), [(0, "#1f566f"), (0.3, "#4a93a8"), (0.55, "#3b7f99"), (1, "#153f56")]),
+    )
     b.canvas.save()
     b.canvas.clipPath(spline(cup, True), doAntiAlias=True)
     for k in range(-1, 9):
-        b.curve([(196 + k * 46 + u * 46, 972 - 24 * math.sin(math.pi * u)) for u in (0, 0.25, 0.5, 0.75, 1)], "#d9eef0", 0.55, width=5)
+        b.curve(
+            [(196 + k * 46 + u * 46, 972 - 24 * math.sin(math.pi * u)) for u in (0, 0.25, 0.5, 0.75, 1)],
+            "#d9eef0",
+            0.55,
+            width=5,
+        )
     b.box(190, 992, 530, 1002, 0, "#d9eef0", 0.45)
     b.canvas.restore()
     b.disc(360, 846, 165, "#dcecec", ry=37)
     b.disc(360, 849, 152, "#1c4a60", ry=31)
-    b.disc(360, 857, 145, None, ry=25, shader=b.linear((215, 0), (505, 0), [(0, "#8a4a1c"), (0.6, "#c9782c"), (1, "#eea04a")]))
+    b.disc(
+        360,
+        857,
+        145,
+        None,
+        ry=25,
+        shader=b.linear((215, 0), (505, 0), [(0, "#8a4a1c"), (0.6, "#c9782c"), (1, "#eea04a")]),
+    )
     b.disc(410 + wave(t, (6, 1, 0)), 852, 60, "#ffe0a0", 0.4, ry=6, blur=4)
     for i in range(5):
         _steam(b, 300 + i * 30, 850, 500 + 40 * (i % 3), i * 1.37, t)
@@ -245,7 +250,11 @@ def _steam(b, x, foot, height, p, t):
         half = (7 + 24 * u) * (0.55 + 0.45 * math.sin(u * 9 - TAU * t + p * 3))
         left.append((x + bend - half, foot - height * u))
         right.append((x + bend + half, foot - height * u))
-    fade = b.linear((0, foot), (0, foot - height), [(0, "#ffffff", 0), (0.12, "#ffffff", 0.55), (0.5, "#ffffff", 0.36), (1, "#ffffff", 0)])
+    fade = b.linear(
+        (0, foot),
+        (0, foot - height),
+        [(0, "#ffffff", 0), (0.12, "#ffffff", 0.55), (0.5, "#ffffff", 0.36), (1, "#ffffff", 0)],
+    )
     b.curve(left + right[::-1], close=True, shader=fade, blur=13)
 
 
@@ -254,7 +263,9 @@ def night_train(b, t):
     b.fill((0, "#0b1638"), (0.4, "#24407a"), (0.62, "#6a7fb0"), (0.72, "#b9a9b8"))
     stars = random.Random(4)
     for _ in range(80):
-        b.disc(stars.uniform(60, 660), stars.uniform(110, 560), stars.uniform(0.7, 2), "#f4f8ff", stars.uniform(0.3, 0.9))
+        b.disc(
+            stars.uniform(60, 660), stars.uniform(110, 560), stars.uniform(0.7, 2), "#f4f8ff", stars.uniform(0.3, 0.9)
+        )
     b.glow(480, 320, 300, "#cfdcff", 0.7)
     b.disc(480, 320, 66, "#fffbe9")
     for dx, dy, r in [(-18, -14, 13), (20, 8, 17), (-8, 26, 9)]:
@@ -264,7 +275,11 @@ def night_train(b, t):
         (770, 70, 360, 1, "#354d84", "#566a9a"),
         (840, 40, 480, 1, "#1f3363", "#2d4272"),
     ]:
-        crest = lambda x: base - size * abs(math.sin(math.pi * (x / period + t * pace))) ** 1.4 - size * 0.3 * math.sin(TAU * (2 * x / period + 2 * t * pace))
+        crest = lambda x: (
+            base
+            - size * abs(math.sin(math.pi * (x / period + t * pace))) ** 1.4
+            - size * 0.3 * math.sin(TAU * (2 * x / period + 2 * t * pace))
+        )
         b.ground(crest, shader=b.linear((0, base - size * 1.2), (0, base + 90), [(0, top), (1, low)]))
     for tile in range(-1, 4):
         for off, y, lit in [(40, 852, 1), (120, 858, 0), (180, 850, 1), (300, 862, 1)]:
@@ -283,7 +298,12 @@ def night_train(b, t):
         b.box(x, 120, x + 15, 970, 0, "#060b1e", 0.9, blur=5)
         b.box(x - 50, 220, x + 65, 229, 0, "#060b1e", 0.9, blur=3)
     for k, y in enumerate((150, 182)):
-        b.curve([(x, y + 26 * math.sin(math.pi * ((x / 900 + t * 2) % 1)) + k) for x in range(40, 700, 15)], "#060b1e", 0.7, width=2.5)
+        b.curve(
+            [(x, y + 26 * math.sin(math.pi * ((x / 900 + t * 2) % 1)) + k) for x in range(40, 700, 15)],
+            "#060b1e",
+            0.7,
+            width=2.5,
+        )
     _carriage(b, t)
 
 
@@ -309,16 +329,39 @@ def _carriage(b, t):
     for side in (0, 1):
         folds = [(-6, 60), (46, 60), (74, 330), (54, 700), (86, 1010), (-6, 1010)]
         shape = [(720 - x if side else x, y) for x, y in folds]
-        b.curve(shape, close=True, shader=b.linear((720 if side else 0, 0), (630 if side else 90, 0), [(0, "#4f1f2e"), (0.4, "#8f3a46"), (0.65, "#6a2736"), (1, "#a3484e")]))
-    b.box(-20, 1070, 740, 1290, 16, shader=b.linear((0, 1070), (0, 1280), [(0, "#9a6238"), (0.1, "#7a4a2e"), (1, "#3d231c")]))
+        b.curve(
+            shape,
+            close=True,
+            shader=b.linear(
+                (720 if side else 0, 0),
+                (630 if side else 90, 0),
+                [(0, "#4f1f2e"), (0.4, "#8f3a46"), (0.65, "#6a2736"), (1, "#a3484e")],
+            ),
+        )
+    b.box(
+        -20,
+        1070,
+        740,
+        1290,
+        16,
+        shader=b.linear((0, 1070), (0, 1280), [(0, "#9a6238"), (0.1, "#7a4a2e"), (1, "#3d231c")]),
+    )
     b.box(-20, 1066, 740, 1078, 6, "#d19a5e")
     b.glow(150, 900, 330, "#ffc77a", 0.75)
     b.line(150, 960, 150, 1062, "#b98346", 9)
     b.disc(150, 1064, 48, "#b98346", ry=9)
-    b.curve([(112, 880), (188, 880), (220, 972), (80, 972)], close=True, shader=b.linear((0, 870), (0, 980), [(0, "#ffe9b8"), (1, "#ffb45c")]))
+    b.curve(
+        [(112, 880), (188, 880), (220, 972), (80, 972)],
+        close=True,
+        shader=b.linear((0, 870), (0, 980), [(0, "#ffe9b8"), (1, "#ffb45c")]),
+    )
     b.disc(520, 1070, 74, "#1d0f10", 0.4, ry=10, blur=6)
     b.ring(574, 1010, 24, "#f0e6da", width=10)
-    b.curve([(462, 972), (470, 1030), (492, 1066), (548, 1066), (570, 1030), (578, 972)], close=True, shader=b.linear((462, 0), (578, 0), [(0, "#fff4e2"), (0.6, "#e9d9c8"), (1, "#b99f92")]))
+    b.curve(
+        [(462, 972), (470, 1030), (492, 1066), (548, 1066), (570, 1030), (578, 972)],
+        close=True,
+        shader=b.linear((462, 0), (578, 0), [(0, "#fff4e2"), (0.6, "#e9d9c8"), (1, "#b99f92")]),
+    )
     b.disc(520, 972, 58, "#fff6ea", ry=12)
     b.disc(520, 973, 50, "#5a2f1c", ry=9)
     for i in range(3):

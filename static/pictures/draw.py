@@ -37,7 +37,11 @@ def cheeks(b, y, gap, c="#ff8c7a", a=0.5):
 
 
 def smile(b, y, w=10, ink="#2b2233"):
-    b.curve([(128 - w, y), (128 - w * 0.5, y + w * 0.5), (128, y + w * 0.1), (128 + w * 0.5, y + w * 0.5), (128 + w, y)], ink, width=4)
+    b.curve(
+        [(128 - w, y), (128 - w * 0.5, y + w * 0.5), (128, y + w * 0.1), (128 + w * 0.5, y + w * 0.5), (128 + w, y)],
+        ink,
+        width=4,
+    )
 
 
 def mirrored(b, points, c, **more):
@@ -49,7 +53,11 @@ def fox(b):
     backdrop(b, "#bfe3dc", "#5fa8a0")
     mirrored(b, [(22, 104), (84, 34), (92, 126)], "#d8592a")
     mirrored(b, [(44, 98), (78, 58), (80, 112)], "#4a2630")
-    b.curve([(40, 118), (70, 88), (128, 76), (186, 88), (216, 118), (190, 170), (128, 226), (66, 170)], "#ee7438", close=True)
+    b.curve(
+        [(40, 118), (70, 88), (128, 76), (186, 88), (216, 118), (190, 170), (128, 226), (66, 170)],
+        "#ee7438",
+        close=True,
+    )
     mirrored(b, [(2, 222), (8, 168), (40, 142), (86, 130), (62, 172)], "#fff3e4")
     b.disc(128, 214, 14, "#2b2233", ry=11)
     eyes(b, 146, 40)
@@ -92,7 +100,11 @@ def owl(b):
     backdrop(b, "#4a5aa0", "#222a5c")
     b.disc(196, 58, 26, "#fff1c2", 0.95)
     mirrored(b, [(20, 88), (70, 48), (84, 110)], "#8a5a3c")
-    b.curve([(52, 120), (84, 78), (128, 70), (172, 78), (204, 120), (208, 200), (176, 268), (80, 268), (48, 200)], "#a56d45", close=True)
+    b.curve(
+        [(52, 120), (84, 78), (128, 70), (172, 78), (204, 120), (208, 200), (176, 268), (80, 268), (48, 200)],
+        "#a56d45",
+        close=True,
+    )
     b.disc(128, 232, 56, "#e8c79a", ry=62)
     for row in range(3):
         for k in range(-2 + row % 2, 3):
@@ -110,7 +122,25 @@ def whale(b):
     backdrop(b, "#d6f0fa", "#7cc4e4")
     for s in (-1, 1):
         b.curve([(128, 86), (128 + s * 8, 52), (128 + s * 36, 44), (128 + s * 46, 62)], "#ffffff", width=10)
-    b.curve([(30, 158), (54, 104), (128, 84), (194, 112), (220, 92), (214, 60), (238, 74), (252, 62), (246, 104), (228, 152), (176, 206), (92, 210), (44, 194)], "#3c78b4", close=True)
+    b.curve(
+        [
+            (30, 158),
+            (54, 104),
+            (128, 84),
+            (194, 112),
+            (220, 92),
+            (214, 60),
+            (238, 74),
+            (252, 62),
+            (246, 104),
+            (228, 152),
+            (176, 206),
+            (92, 210),
+            (44, 194),
+        ],
+        "#3c78b4",
+        close=True,
+    )
     b.curve([(32, 168), (90, 172), (160, 168), (196, 186), (160, 208), (92, 211), (46, 196)], "#f3f7fb", close=True)
     for k in range(4):
         b.curve([(62 + k * 26, 180 + k), (76 + k * 26, 190), (70 + k * 26, 204)], "#bcd0e2", width=4)
@@ -156,7 +186,16 @@ def monstera(b):
         for side in (-1, 1):
             for k in range(4):
                 y = -46 + k * 33
-                notch = spline([(side * 120, y - 22), (side * 70, y + 4), (side * 28, y + 14), (side * 70, y + 10), (side * 120, y + 4)], True)
+                notch = spline(
+                    [
+                        (side * 120, y - 22),
+                        (side * 70, y + 4),
+                        (side * 28, y + 14),
+                        (side * 70, y + 10),
+                        (side * 120, y + 4),
+                    ],
+                    True,
+                )
                 b.canvas.clipPath(notch, skia.ClipOp.kDifference, True)
         leaf = [(0, -96), (58, -84), (92, -20), (72, 52), (0, 96), (-72, 52), (-92, -20), (-58, -84)]
         b.curve(leaf, close=True, shader=b.linear((-80, -80), (80, 80), [(0, "#5bb574"), (1, "#1f6b4a")]))
@@ -172,7 +211,11 @@ def mushroom(b):
     backdrop(b, "#d9d2f2", "#8f83c9")
     b.disc(128, 232, 96, "#6a5fae", 0.6, ry=14)
     b.curve([(92, 138), (164, 138), (176, 222), (128, 236), (80, 222)], "#fff2dd", close=True)
-    b.curve([(28, 140), (48, 72), (128, 36), (208, 72), (228, 140), (128, 158)], close=True, shader=b.linear((0, 40), (0, 160), [(0, "#f2584f"), (1, "#c93a4b")]))
+    b.curve(
+        [(28, 140), (48, 72), (128, 36), (208, 72), (228, 140), (128, 158)],
+        close=True,
+        shader=b.linear((0, 40), (0, 160), [(0, "#f2584f"), (1, "#c93a4b")]),
+    )
     for x, y, r in [(84, 92, 19), (134, 66, 15), (176, 104, 22), (122, 122, 13), (58, 124, 10)]:
         b.disc(x, y, r, "#fff6ec", ry=r * 0.88)
     eyes(b, 182, 22, 8)
@@ -230,7 +273,13 @@ def dunes(b):
     b.fill((0, "#f6c58f"), (0.6, "#f9e0b8"), (1, "#fdeccd"))
     b.disc(820, 150, 62, "#fff8e2")
     b.glow(820, 150, 240, "#fff6d8", 0.7)
-    for i, (base, size, length, c, d) in enumerate([(300, 40, 260, "#eebf8c", "#e0a273"), (370, 56, 330, "#dd9a66", "#c67a50"), (450, 60, 420, "#b9684a", "#8a4440")]):
+    for i, (base, size, length, c, d) in enumerate(
+        [
+            (300, 40, 260, "#eebf8c", "#e0a273"),
+            (370, 56, 330, "#dd9a66", "#c67a50"),
+            (450, 60, 420, "#b9684a", "#8a4440"),
+        ]
+    ):
         crest = lambda x: base - size * math.sin(x / length + i * 2.2) - 18 * math.sin(x / (length * 0.37) + i)
         b.ground(crest, shader=b.linear((0, base - size), (0, base + 160), [(0, c), (1, d)]))
 
@@ -243,7 +292,9 @@ def hills(b):
         base = 250 + 56 * i
         crest = lambda x: base - 46 * math.sin(x / (220 - 18 * i) + i * 1.9) - 17 * math.sin(x / 71 + i * 3)
         c = mix("#93a5c4", "#16264a", k)
-        b.ground(crest, shader=b.linear((0, base - 50), (0, base + 120), [(0, c), (1, mix(c, "#e8c6b8", 0.35 * (1 - k)))]))
+        b.ground(
+            crest, shader=b.linear((0, base - 50), (0, base + 120), [(0, c), (1, mix(c, "#e8c6b8", 0.35 * (1 - k)))])
+        )
 
 
 def leaves(b):
@@ -253,7 +304,11 @@ def leaves(b):
         x, y = (i % 12) * 98 + rng.uniform(-34, 34), (i // 12) * 165 + rng.uniform(-50, 50)
         with b.moved(x, y, rng.uniform(0, 360), rng.uniform(0.8, 1.5)):
             c = rng.choice(["#1e6a55", "#2c8a63", "#185248", "#4aa36f", "#e0a458", "#173f44"])
-            b.curve([(0, 0), (40, -26), (104, 0), (40, 26)], close=True, shader=b.linear((0, 0), (104, 0), [(0, mix(c, "#0b2a30", 0.35)), (1, c)]))
+            b.curve(
+                [(0, 0), (40, -26), (104, 0), (40, 26)],
+                close=True,
+                shader=b.linear((0, 0), (104, 0), [(0, mix(c, "#0b2a30", 0.35)), (1, c)]),
+            )
             b.line(6, 0, 88, 0, mix(c, "#f4f1d0", 0.4), 2, 0.7)
 
 
@@ -295,7 +350,9 @@ def save(kind, scene, width, height, quality):
     board = Board(width, height)
     scene(board)
     file = io.BytesIO()
-    Image.fromarray(board.pixels()).save(file, "JPEG", quality=quality, optimize=True, subsampling=0 if width < 300 else 2)
+    Image.fromarray(board.pixels()).save(
+        file, "JPEG", quality=quality, optimize=True, subsampling=0 if width < 300 else 2
+    )
     data = file.getvalue()
     stem = f"{kind}-{scene.__name__.replace('_', '-')}"
     for old in HERE.glob(f"{stem}.*.jpg"):

@@ -3,14 +3,16 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use actix_multipart::Multipart;
 use actix_web::error::PayloadError;
 use actix_web::test::TestRequest;
 use actix_web::web::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use percent_encoding::{NON_ALPHANUMERIC, percent_encode};
 use proptest::prelude::*;
 
 use super::*;
+use crate::net::BodyDeadline;
 
 const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -229,8 +231,8 @@ fn ids_and_actions() {
     for bad in ["t", "w", "x", "gone", "z"] {
         assert!(message(params.action(bad)).starts_with(bad));
     }
-    assert_eq!(params.latest_time(i64::MAX), None);
-    assert_eq!(from_query("latest_time=%ff").unwrap().latest_time(i64::MAX), None);
+    assert_eq!(params.latest_time(), None);
+    assert_eq!(from_query("latest_time=%ff").unwrap().latest_time(), None);
     assert_eq!(
         from_query("pre_msg_time=1700000000").unwrap().pre_msg_time(),
         1_700_000_000_000
@@ -275,6 +277,38 @@ async fn a_silent_body_times_out_by_the_registered_limits() {
         };
         let error = Params::from_request(&request, &mut silent).await.err();
         assert!(matches!(error, Some(ApiError::Timeout)), "{error:?}");
+    }
+}
+
+/// The way an upload goes: the deadline's error comes out of multipart as itself.
+#[actix_web::test]
+async fn an_upload_that_stalls_or_overflows_ends_as_such() {
+    let start = multipart(&[("name=\"data\"; filename=\"x\"", "some bytes")], "");
+    let limits = BodyLimits {
+        idle: Duration::from_millis(30),
+        ..BodyLimits::upload(1 << 20)
+    };
+    for (max_bytes, code) in [(1 << 20, ApiError::Timeout.code()), (20, ApiError::TooLarge("").code())] {
+        let stalled = stream::iter([Ok(Bytes::from(start.clone()))]).chain(stream::pending());
+        let body: Payload = Payload::Stream {
+            payload: Box::pin(stalled),
+        };
+        let (request, _) = typed("", "multipart/form-data; boundary=B").to_http_parts();
+        let mut parts = Multipart::new(
+            request.headers(),
+            BodyDeadline::new(body, BodyLimits { max_bytes, ..limits }),
+        );
+        let error = loop {
+            match parts.next().await.expect("an error before the end") {
+                Err(error) => break error,
+                Ok(part) => {
+                    if let Some(error) = part.try_for_each(|_| std::future::ready(Ok(()))).await.err() {
+                        break error;
+                    }
+                }
+            }
+        };
+        assert_eq!(multipart_error(&error).code(), code, "{error}");
     }
 }
 

@@ -35,7 +35,7 @@ fn each_source_covers_the_one_before() {
         row(&loaded, "list_streams"),
         ("7".to_owned(), Origin::File("o.toml".into()))
     );
-    assert_eq!(row(&loaded, "log"), ("info".to_owned(), Origin::Default));
+    assert_eq!(row(&loaded, "log_format"), ("auto".to_owned(), Origin::Default));
     assert_eq!((loaded.config.workers, loaded.config.list_streams), (5, 7));
 }
 

@@ -1,0 +1,158 @@
+//! A server in this process, with the production wiring, a data folder and a database of its own.
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+
+use ovation::config::Config;
+use ovation::server::{STORE_FILE, Server, store_options};
+use ovation_schema::{DbConnection, StoreError};
+use tempfile::TempDir;
+
+use super::mariadb::{self, Database, Instance};
+use super::site::Site;
+
+/// Which store a story runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The bundled one.
+    Sqlite,
+    /// MariaDB, spoken to as MySQL.
+    Mariadb,
+}
+
+/// A started server. What its visitors can do is on [`Site`], which a world dereferences to.
+pub struct World {
+    server: Option<Server>,
+    config: Config,
+    site: Site,
+    /// On MariaDB, which database.
+    pub database: Option<Database>,
+    folder: TempDir,
+}
+
+impl Deref for World {
+    type Target = Site;
+
+    fn deref(&self) -> &Site {
+        &self.site
+    }
+}
+
+impl World {
+    /// A fresh world with the defaults.
+    pub fn new(kind: Kind) -> Self {
+        Self::with(kind, |_| {})
+    }
+
+    /// A fresh world with changed settings.
+    pub fn with(kind: Kind, change: impl FnOnce(&mut Config)) -> Self {
+        let database = match kind {
+            Kind::Sqlite => None,
+            Kind::Mariadb => Some(mariadb::shared().new_database()),
+        };
+        Self::on(database, change)
+    }
+
+    /// A fresh world on a MariaDB of the story's own.
+    pub fn on_instance(instance: &Instance, change: impl FnOnce(&mut Config)) -> Self {
+        Self::on(Some(instance.new_database()), change)
+    }
+
+    fn on(database: Option<Database>, change: impl FnOnce(&mut Config)) -> Self {
+        let folder = TempDir::with_prefix("ovation-story-").unwrap();
+        let mut config = Config::for_test(folder.path());
+        config.database_url = database
+            .as_ref()
+            .map(|database| database.url.parse().expect("a usable URL"));
+        change(&mut config);
+        let server = serve(&config);
+        Self {
+            site: Site::at(server.addr()),
+            server: Some(server),
+            config,
+            database,
+            folder,
+        }
+    }
+
+    /// The server itself.
+    pub fn server(&self) -> &Server {
+        self.server.as_ref().expect("a running server")
+    }
+
+    /// The data folder.
+    pub fn data_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Stops the server gracefully; data stay.
+    pub fn stop(&mut self) {
+        let server = self.server.take().expect("a running server");
+        server.stop().expect("it stops cleanly");
+    }
+
+    /// Starts it again over what is there, on a new port.
+    pub fn start_again(&mut self) {
+        assert!(self.server.is_none(), "stop it first");
+        let server = serve(&self.config);
+        self.site.moved_to(server.addr());
+        self.server = Some(server);
+    }
+
+    /// A connection to its database beside the server's own, for what no visitor could do.
+    pub fn connection(&self) -> DbConnection {
+        let options = store_options(&self.config, self.data_dir());
+        ovation_schema::connect(&options).expect("a connection to the world's database")
+    }
+
+    /// Fills the store directly, in one transaction, where a thousand requests would only take time.
+    pub fn fill(&self, change: impl Fn(&mut DbConnection) -> Result<(), StoreError> + Send + 'static) {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let store = self.server().store().clone();
+        runtime.block_on(store.write(change)).unwrap();
+    }
+
+    /// How many statements `work` costs.
+    pub fn statements_of<T>(&self, work: impl FnOnce() -> T) -> (u64, T) {
+        let before = self.server().store().statements();
+        let result = work();
+        (self.server().store().statements() - before, result)
+    }
+
+    /// Every file below the data folder that is no part of the database, by its relative path.
+    pub fn files(&self) -> BTreeSet<PathBuf> {
+        let mut found = BTreeSet::new();
+        collect(self.data_dir(), self.data_dir(), &mut found);
+        found
+    }
+}
+
+fn serve(config: &Config) -> Server {
+    let helper = env!("CARGO_BIN_EXE_ovation").into();
+    Server::start_with_helper(config.clone(), helper).unwrap_or_else(|error| panic!("the server starts: {error:#}"))
+}
+
+fn collect(top: &Path, folder: &Path, found: &mut BTreeSet<PathBuf>) {
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            collect(top, &path, found);
+        } else if !path.to_string_lossy().contains(STORE_FILE) {
+            found.insert(path.strip_prefix(top).unwrap().to_owned());
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(server) = self.server.take() {
+            let stopped = server.stop();
+            // A second panic while the first one unwinds would hide it.
+            assert!(std::thread::panicking() || stopped.is_ok(), "{stopped:?}");
+        }
+    }
+}

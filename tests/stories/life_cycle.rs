@@ -1,0 +1,265 @@
+//! The real process: start, drain, locks, schemas it does not know, and what its log says.
+
+use std::io::Write as _;
+use std::process::Stdio;
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection;
+use tempfile::TempDir;
+
+use crate::harness::clip::{CLIP, Multipart};
+use crate::harness::mariadb::{Database, shared};
+use crate::harness::process::{self, Process};
+use crate::harness::raw::{Wire, head};
+use crate::harness::{Kind, World, eventually, on_both_stores};
+
+on_both_stores!(
+    a_signal_lets_what_is_in_flight_finish,
+    a_second_process_is_refused_and_harms_nothing,
+    migrations_can_be_looked_at,
+    a_newer_schema_is_refused,
+    tokens_of_a_wiped_store_die,
+    a_new_password_ends_every_login,
+    the_log_is_json_and_keeps_secrets,
+);
+
+/// A data folder and a database for processes.
+pub struct Ground {
+    pub folder: TempDir,
+    pub database: Option<Database>,
+}
+
+impl Ground {
+    pub fn new(kind: Kind) -> Self {
+        Self {
+            folder: TempDir::with_prefix("ovation-story-").unwrap(),
+            database: (kind == Kind::Mariadb).then(|| shared().new_database()),
+        }
+    }
+
+    pub fn url(&self) -> Option<&str> {
+        self.database.as_ref().map(|database| database.url.as_str())
+    }
+
+    pub fn serve(&self) -> Process {
+        Process::serve(self.folder.path(), self.url())
+    }
+
+    /// The options of any other command.
+    fn arguments<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
+        let mut arguments = command.to_vec();
+        arguments.extend(["--data-dir", self.folder.path().to_str().unwrap()]);
+        if let Some(url) = self.url() {
+            arguments.extend(["--database-url", url]);
+        }
+        arguments
+    }
+}
+
+fn a_signal_lets_what_is_in_flight_finish(kind: Kind) {
+    let ground = Ground::new(kind);
+    let mut process = ground.serve();
+    let ann = process.site.register("ann");
+    let body = Multipart::default()
+        .field("token", &ann.token)
+        .field("title", "in flight")
+        .file(CLIP)
+        .end();
+    let length = body.len().to_string();
+    let headers = [
+        ("Content-Type", &*Multipart::content_type()),
+        ("Content-Length", &length),
+    ];
+    let mut wire = Wire::to(process.site.address());
+    wire.put(head("POST", "/douyin/publish/action/", &headers)).unwrap();
+    wire.put(&body[..500]).unwrap();
+
+    process.signal("TERM");
+    eventually("it says that it stops", Duration::from_secs(5), || {
+        process.log().contains("stops").then_some(())
+    });
+    wire.put(&body[500..]).unwrap();
+    wire.answer().expect("what was in flight is answered").done();
+    let status = process.ended(Duration::from_secs(20));
+    assert!(status.success(), "{status:?} {}", process.log());
+    let left_open: Vec<_> = std::fs::read_dir(ground.folder.path())
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with("-wal"))
+        .filter(|entry| entry.metadata().unwrap().len() > 0)
+        .collect();
+    assert_eq!(left_open.len(), 0, "the store is left clean: {left_open:?}");
+
+    let again = ground.serve();
+    let works = again.site.guest().works_of(ann.id);
+    assert_eq!(works.len(), 1);
+    assert_eq!(again.site.get(&works[0].play_url).body, CLIP);
+}
+
+fn a_second_process_is_refused_and_harms_nothing(kind: Kind) {
+    let ground = Ground::new(kind);
+    let first = ground.serve();
+    let ann = first.site.register("ann");
+    let said = Process::refuses_to_serve(ground.folder.path(), ground.url());
+    assert!(
+        !said.contains("panicked") && said.to_lowercase().contains("another"),
+        "{said}"
+    );
+    if ground.database.is_some() {
+        let other = TempDir::new().unwrap();
+        let said = Process::refuses_to_serve(other.path(), ground.url());
+        assert!(
+            said.contains("another ovation process"),
+            "the database is claimed as well: {said}"
+        );
+    }
+    ann.publishes("still here");
+    drop(first);
+    assert_eq!(
+        ground.serve().site.feed().len(),
+        1,
+        "a killed owner leaves no lock behind"
+    );
+}
+
+fn migrations_can_be_looked_at(kind: Kind) {
+    let ground = Ground::new(kind);
+    let process = ground.serve();
+    process.site.register("ann");
+    let run = |command: &[&str]| {
+        let output = process::run(&ground.arguments(command));
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stdout).into_owned(),
+        )
+    };
+    let (fine, said) = run(&["migrate", "status"]);
+    assert!(
+        fine && said.contains("applied") && said.contains("initial") && !said.contains("pending"),
+        "{said}"
+    );
+    let (fine, said) = run(&["migrate", "revert"]);
+    assert!(!fine, "not while it is being served: {said}");
+    drop(process);
+
+    let (fine, _) = run(&["migrate", "revert"]);
+    assert!(fine);
+    let (fine, said) = run(&["migrate", "status"]);
+    assert!(fine && said.contains("pending"), "{said}");
+    let (fine, _) = run(&["migrate", "run"]);
+    assert!(fine);
+    let (_, said) = run(&["migrate", "status"]);
+    assert!(!said.contains("pending"), "{said}");
+    assert_eq!(ground.serve().site.feed(), [], "an empty store that works");
+}
+
+fn a_newer_schema_is_refused(kind: Kind) {
+    let mut world = World::new(kind);
+    world.register("ann");
+    world.stop();
+    world
+        .connection()
+        .batch_execute("INSERT INTO __diesel_schema_migrations (version) VALUES ('99991231235959')")
+        .unwrap();
+    let url = world.database.as_ref().map(|database| database.url.as_str());
+    let said = Process::refuses_to_serve(world.data_dir(), url);
+    assert!(said.to_lowercase().contains("newer"), "it says why: {said}");
+}
+
+fn tokens_of_a_wiped_store_die(kind: Kind) {
+    let mut world = World::new(kind);
+    let (ann, ben) = (world.register("ann"), world.register("ben"));
+    ann.follows(&ben);
+    world.stop();
+    // The data folder with its key stays; only the store is new.
+    match &world.database {
+        Some(database) => {
+            let name = &database.name;
+            shared().sql(&format!("DROP DATABASE {name}; CREATE DATABASE {name}"));
+        }
+        None => {
+            for entry in std::fs::read_dir(world.data_dir()).unwrap().flatten() {
+                if entry
+                    .file_name()
+                    .to_string_lossy()
+                    .starts_with(ovation::server::STORE_FILE)
+                {
+                    std::fs::remove_file(entry.path()).unwrap();
+                }
+            }
+        }
+    }
+    world.start_again();
+    let eve = world.register("eve");
+    assert_eq!(eve.id, ann.id, "ids begin anew, which is why old tokens must die");
+    ann.get("/douyin/relation/friend/list/", &[]).refused();
+    ann.message(world.register("fay").id, "as eve?").refused();
+    assert_eq!(eve.friends(), []);
+}
+
+fn a_new_password_ends_every_login(kind: Kind) {
+    let ground = Ground::new(kind);
+    let process = ground.serve();
+    let ann = process.site.register("ann");
+    assert_eq!(ann.friends(), []);
+    let mut passwd = process::ovation(&ground.arguments(&["user", "passwd", "ann"]))
+        .stdin(Stdio::piped())
+        .spawn()
+        .unwrap();
+    passwd.stdin.take().unwrap().write_all(b"a new one 9\n").unwrap();
+    let output = passwd.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+
+    ann.get("/douyin/relation/friend/list/", &[]).refused();
+    let login = |password: &str| {
+        process.site.call(
+            "POST",
+            "/douyin/user/login/",
+            &[("username", &"ann"), ("password", &password)],
+        )
+    };
+    login("123456").refused();
+    login("a new one 9").success();
+}
+
+fn the_log_is_json_and_keeps_secrets(kind: Kind) {
+    let ground = Ground::new(kind);
+    let mut process = ground.serve();
+    let (ann, ben) = (process.site.register("ann"), process.site.register("ben"));
+    let secret = "sesame-open-9";
+    process
+        .site
+        .call(
+            "POST",
+            "/douyin/user/login/",
+            &[("username", &"ann"), ("password", &secret)],
+        )
+        .refused();
+    ann.tells(&ben, "meet-me-at-noon");
+    ann.with_token("forged-token-77").favorite(1, 1).refused();
+    process.signal("TERM");
+    process.ended(Duration::from_secs(20));
+    let log = eventually("the log ends", Duration::from_secs(5), || {
+        let log = process.log();
+        log.contains("has stopped").then_some(log)
+    });
+    for line in log.lines() {
+        let value: serde_json::Value = serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(
+            value.get("timestamp").is_some() && value.get("level").is_some(),
+            "{line}"
+        );
+    }
+    let url = ground.url().unwrap_or("no password here");
+    let hidden = [
+        secret,
+        "123456",
+        "meet-me-at-noon",
+        "forged-token-77",
+        ann.token.as_str(),
+        url,
+    ];
+    for secret in hidden {
+        assert!(!log.contains(secret), "{secret} is in the log");
+    }
+}

@@ -1,0 +1,98 @@
+//! What a request costs the database: a fixed number of statements, whatever the length of the answer.
+
+use crate::harness::clip::CLIP;
+use crate::harness::{Kind, Persona, World, on_both_stores};
+
+on_both_stores!(
+    a_feed_page_costs_the_same_for_3_and_30_videos,
+    lists_cost_the_same_for_3_and_20_entries,
+    an_endpoint_is_a_handful_of_statements,
+);
+
+fn crowd(world: &World, count: usize) -> Vec<Persona> {
+    (0..count)
+        .map(|number| world.register(&format!("person{number}")))
+        .collect()
+}
+
+fn a_feed_page_costs_the_same_for_3_and_30_videos(kind: Kind) {
+    let world = World::new(kind);
+    let people = crowd(&world, 10);
+    let viewer = &people[0];
+    let costs = || {
+        let (as_guest, videos) = world.statements_of(|| world.feed());
+        let (as_viewer, _) = world.statements_of(|| viewer.feed());
+        (videos.len(), as_guest, as_viewer)
+    };
+    for person in &people[..3] {
+        person.uploads("clip", CLIP).done();
+    }
+    let few = costs();
+    for number in 3..30 {
+        people[number % 10].uploads("clip", CLIP).done();
+    }
+    for video in viewer.feed() {
+        viewer.favorites(&video);
+    }
+    for person in &people[1..] {
+        viewer.follows(person);
+    }
+    let many = costs();
+    assert_eq!((few.0, many.0), (3, 30));
+    assert_eq!((few.1, few.2), (many.1, many.2), "the same number of statements");
+    assert_eq!(many.1, 1, "a guest's page is one statement");
+    assert!(
+        many.2 <= 4,
+        "a viewer's: the token, the page, favorites, follows; {}",
+        many.2
+    );
+}
+
+fn lists_cost_the_same_for_3_and_20_entries(kind: Kind) {
+    let world = World::new(kind);
+    let people = crowd(&world, 21);
+    let (ann, others) = people.split_first().unwrap();
+    let video = ann.publishes("sea");
+    let grow = |range: std::ops::Range<usize>| {
+        for other in &others[range] {
+            other.comments(&video, "nice");
+            other.follows(ann);
+            ann.follows(other);
+            other.tells(ann, "hello");
+            other.uploads("clip", CLIP).done();
+            let theirs = &other.works_of(other.id)[0];
+            ann.favorites(theirs);
+        }
+    };
+    let costs = || -> Vec<(usize, u64)> {
+        let measure = |work: &dyn Fn() -> usize| {
+            let (cost, length) = world.statements_of(work);
+            (length, cost)
+        };
+        vec![
+            measure(&|| ann.comments_of(&video).len()),
+            measure(&|| ann.followers_of(ann.id).len()),
+            measure(&|| ann.following_of(ann.id).len()),
+            measure(&|| ann.friends().len()),
+            measure(&|| ann.favorites_of(ann.id).len()),
+            measure(&|| others[0].favorites_of(ann.id).len()),
+        ]
+    };
+    grow(0..3);
+    let few = costs();
+    grow(3..20);
+    let many = costs();
+    assert!(few.iter().all(|(length, _)| *length == 3) && many.iter().all(|(length, _)| *length == 20));
+    let cost = |measured: &[(usize, u64)]| measured.iter().map(|(_, cost)| *cost).collect::<Vec<_>>();
+    assert_eq!(cost(&few), cost(&many));
+}
+
+fn an_endpoint_is_a_handful_of_statements(kind: Kind) {
+    let world = World::new(kind);
+    let (ann, ben) = (world.register("ann"), world.register("ben"));
+    ben.publishes("sea");
+    let (cost, _) = world.statements_of(|| ann.profile_of(ben.id));
+    assert!((1..=3).contains(&cost), "a profile: {cost}");
+    let (cost, _) = world.statements_of(|| ann.chat(&ben, &0));
+    assert!((1..=4).contains(&cost), "a chat: {cost}");
+}
