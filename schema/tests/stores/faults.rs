@@ -278,6 +278,8 @@ fn a_store_that_is_full_says_busy_at_once_and_a_full_pool_is_not_an_absent_datab
             let store = store.clone();
             async move { store.write(|_| Ok(())).await }
         });
+        // First in the queue, or the slow ones would take its time.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         for _ in 0..127 {
             tasks.spawn(slow(&store));
         }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::world::eventually;
 
 const GUARD: &str = r#"
+trap '' PIPE # an answer that nobody waits for any more must not end the guard before it has cleaned up
 dir=$1; shift
 while read -r _; do
   mariadbd "$@" </dev/null >>"$dir/log" 2>&1 &
