@@ -20,6 +20,7 @@ mod publish;
 mod relations;
 mod slow;
 mod statements;
+mod storm;
 mod tokens;
 mod transport;
 mod uploads_refused;
