@@ -87,8 +87,8 @@ impl Store {
         migrate::run(&mut first)?;
         let store_id = claim::store_id(&mut first)?;
         let connections = options.connections.max(2);
-        let writes = match options.database {
-            Database::Sqlite(_) => Writes::Queue(Writer::start(first)?),
+        let writes = match &options.database {
+            Database::Sqlite(path) => Writes::Queue(Writer::start(first, path)?),
             Database::Mysql(_) => Writes::Pool(Gate::new(connections / 2, options.acquire_timeout)),
         };
         Ok(Self(Arc::new(Inner {

@@ -44,8 +44,7 @@ impl MariaDb {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("ovation-schema-mariadb-{}-{number}", std::process::id()));
-        // One that starts removes the temporary tables of all others that share its folder for them.
-        std::fs::create_dir_all(folder.join("tmp")).unwrap();
+        std::fs::create_dir(&folder).unwrap();
         install(&folder);
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
             .unwrap()
@@ -65,7 +64,7 @@ impl MariaDb {
             .arg(format!("--port={port}"))
             .arg(format!("--datadir={}", at("data")))
             .arg(format!("--socket={}", at("socket")))
-            .arg(format!("--tmpdir={}", at("tmp")))
+            .arg(format!("--tmpdir={}", folder.display()))
             .args([
                 "--innodb-buffer-pool-size=64M",
                 "--innodb-log-file-size=16M",
@@ -180,7 +179,8 @@ fn install(folder: &Path) {
         ])
         .args(["--innodb-log-file-size=16M"])
         .arg(format!("--datadir={}", folder.join("data").display()))
-        .arg(format!("--tmpdir={}", folder.join("tmp").display()))
+        // Two that install at once take each other's temporary tables away.
+        .arg(format!("--tmpdir={}", folder.display()))
         .output()
         .unwrap_or_else(|error| panic!("MariaDB is not installed ({error}); no test is skipped without it"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
