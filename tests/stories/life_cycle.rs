@@ -47,7 +47,7 @@ impl Ground {
     }
 
     /// The options of any other command.
-    fn arguments<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
+    pub fn arguments<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = command.to_vec();
         arguments.extend(["--data-dir", self.folder.path().to_str().unwrap()]);
         if let Some(url) = self.url() {

@@ -7,6 +7,7 @@ mod disk_full;
 mod favorites;
 mod feed;
 mod feed_walks;
+mod filled;
 mod golden;
 mod life_cycle;
 mod long_lists;
