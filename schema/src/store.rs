@@ -129,7 +129,8 @@ impl Store {
     {
         self.0.breaker.check()?;
         let permit = self.0.gate.enter().await?;
-        self.on_pool(permit, move |connection| pool::again(connection, &query)).await
+        self.on_pool(permit, move |connection| pool::again(connection, &query))
+            .await
     }
 
     /// Runs `change` as one transaction, committed (and on disk) when this returns.

@@ -107,7 +107,10 @@ pub struct Flags {
 impl Flags {
     /// For pages without videos.
     pub fn following(followed: HashSet<UserId>) -> Self {
-        Self { favorites: HashSet::new(), followed }
+        Self {
+            favorites: HashSet::new(),
+            followed,
+        }
     }
 }
 
@@ -143,7 +146,9 @@ impl Sight<'_> {
 impl User {
     /// A user as somebody sees it.
     pub fn new(row: UserRow, sight: &Sight<'_>) -> Result<Self, StoreError> {
-        let counts = sight.likes.user_counts(row.id, row.favorite_count, row.total_favorited, row.mark.0);
+        let counts = sight
+            .likes
+            .user_counts(row.id, row.favorite_count, row.total_favorited, row.mark.0);
         let (favorite_count, total_favorited) = sight.fresh(counts)?;
         let base = sight.base;
         let picture = |path: String, default: &'static str| base.join(if path.is_empty() { default } else { &path });

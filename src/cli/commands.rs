@@ -7,11 +7,11 @@ use anyhow::{Context as _, bail};
 use ovation_actors::Entry;
 use ovation_actors::ledger::{self, Ledger as _, SqliteLedger};
 use ovation_schema::users::{self, NewUser};
-use ovation_schema::{
-    Claim, Options, Store, StoreError, UserId, migrate as migrations, now_ms, verify as recounting,
-};
+use ovation_schema::{Claim, Options, Store, StoreError, UserId, migrate as migrations, now_ms, verify as recounting};
 
-use super::{LedgerAction, MigrateAction, Secret, SeedArgs, ServeArgs, UsageError, UserAction, Verdict, VerifyArgs, print_line};
+use super::{
+    LedgerAction, MigrateAction, Secret, SeedArgs, ServeArgs, UsageError, UserAction, Verdict, VerifyArgs, print_line,
+};
 use crate::auth::{PasswordHasher, PoolSettings};
 use crate::config::Config;
 use crate::control::{self, Found};
@@ -173,7 +173,13 @@ pub fn verify(config: &Config, args: VerifyArgs) -> anyhow::Result<()> {
         Err(_) if args.repair => bail!("a server runs in this data folder: stop it, then repair"),
         Err(_) => control::ask_to_verify(&config.data_dir)?,
     };
-    for Found { counter, id, stored, counted } in &found {
+    for Found {
+        counter,
+        id,
+        stored,
+        counted,
+    } in &found
+    {
         print_line(&format!("{counter} of {id}: says {stored}, its rows say {counted}"))?;
     }
     match (found.len(), args.repair) {
@@ -205,7 +211,12 @@ impl Offline {
         let counters = likes::start(config, data_dir.path(), &store)?;
         likes::flush(&counters)?.context("the ledger can't be brought into the database")?;
         likes::stop(&counters, config.shutdown_timeout)?;
-        Ok(Self { options, store, _claim: claim, _data_dir: data_dir })
+        Ok(Self {
+            options,
+            store,
+            _claim: claim,
+            _data_dir: data_dir,
+        })
     }
 
     fn verify(self, repair: bool) -> anyhow::Result<Vec<Found>> {
@@ -249,7 +260,10 @@ fn ledger_stat(path: &Path) -> anyhow::Result<()> {
         ("last", stat.last.to_string()),
         ("trimmed_to", stat.trimmed_to.to_string()),
         ("bytes", stat.bytes.to_string()),
-        ("oldest_ms", stat.oldest_ms.map_or_else(|| "none".to_owned(), |ms| ms.to_string())),
+        (
+            "oldest_ms",
+            stat.oldest_ms.map_or_else(|| "none".to_owned(), |ms| ms.to_string()),
+        ),
         ("quarantined", stat.quarantined.to_string()),
         ("rejected_groups", stat.rejected_groups.to_string()),
     ] {
@@ -258,16 +272,24 @@ fn ledger_stat(path: &Path) -> anyhow::Result<()> {
     for set_aside in ledger.quarantined()? {
         let Entry { position, like } = set_aside.entry;
         let (user, video, reason) = (like.user, like.video, set_aside.reason);
-        print_line(&format!("set aside: position {position}, user {user}, video {video}: {reason}"))?;
+        print_line(&format!(
+            "set aside: position {position}, user {user}, video {video}: {reason}"
+        ))?;
     }
     Ok(())
 }
 
 fn ledger_repair(path: &Path) -> anyhow::Result<()> {
     let report = SqliteLedger::repair(path)?;
-    print_line(&format!("sound: {} entries, up to position {}", report.entries, report.sound_to))?;
+    print_line(&format!(
+        "sound: {} entries, up to position {}",
+        report.entries, report.sound_to
+    ))?;
     for rejected in &report.rejected {
-        print_line(&format!("set aside: positions {} to {}: {}", rejected.first, rejected.last, rejected.reason))?;
+        print_line(&format!(
+            "set aside: positions {} to {}: {}",
+            rejected.first, rejected.last, rejected.reason
+        ))?;
     }
     Ok(())
 }

@@ -153,7 +153,10 @@ fn collect(top: &Path, folder: &Path, found: &mut BTreeSet<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             collect(top, &path, found);
-        } else if ![STORE_FILE, LEDGER_FILE, SOCKET].iter().any(|part| path.to_string_lossy().contains(part)) {
+        } else if ![STORE_FILE, LEDGER_FILE, SOCKET]
+            .iter()
+            .any(|part| path.to_string_lossy().contains(part))
+        {
             found.insert(path.strip_prefix(top).unwrap().to_owned());
         }
     }

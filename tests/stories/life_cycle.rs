@@ -190,7 +190,10 @@ fn tokens_of_a_wiped_store_die(kind: Kind) {
         None => remove(world.data_dir(), ovation::server::STORE_FILE),
     }
     let refused = world.try_start_again().unwrap_err();
-    assert!(refused.contains("this ledger belongs to the store"), "likes of another store: {refused}");
+    assert!(
+        refused.contains("this ledger belongs to the store"),
+        "likes of another store: {refused}"
+    );
     remove(world.data_dir(), ovation::likes::LEDGER_FILE);
     world.start_again();
     let eve = world.register("eve");
