@@ -184,30 +184,25 @@ fn a_command_beside_a_server_never_migrates(kind: Kind) {
     };
     let (fine, said) = told(&["user", "create", "ann"]);
     assert!(fine, "a store of its own may be made: {said}");
-    let process = ground.serve();
+    let server = ground.serve();
     let (fine, said) = told(&["user", "create", "ben"]);
     assert!(fine, "{said}");
 
     // As a newer version would find it that is tried beside the old one.
     let forget = "DELETE FROM __diesel_schema_migrations";
-    match &ground.database {
-        Some(database) => {
-            shared().sql(&format!("USE {}; {forget}", database.name));
-        }
-        None => {
-            let file = ground.folder.path().join(ovation::server::STORE_FILE);
-            diesel::SqliteConnection::establish(file.to_str().unwrap())
-                .unwrap()
-                .batch_execute(forget)
-                .unwrap();
-        }
+    if let Some(database) = &ground.database {
+        shared().sql(&format!("USE {}; {forget}", database.name));
+    } else {
+        let file = ground.folder.path().join(ovation::server::STORE_FILE);
+        let mut beside = diesel::SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+        beside.batch_execute(forget).unwrap();
     }
     for action in ["create", "passwd"] {
         let (fine, said) = told(&["user", action, "ann"]);
         assert!(!fine && said.contains("is in use by process"), "{said}");
         assert!(said.contains("schema is behind this version"), "{said}");
     }
-    assert!(process.site.feed().is_empty(), "the server goes on");
+    assert!(server.site.feed().is_empty(), "the server goes on");
 }
 
 fn tokens_of_a_wiped_store_die(kind: Kind) {
