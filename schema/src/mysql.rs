@@ -32,7 +32,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// What a statement may take beyond the server's own deadlines before the server counts as gone.
 const GRACE: Duration = Duration::from_secs(2);
 /// The same for a connection without a deadline, for migrations and bulk loading.
-const ADMIN: Duration = Duration::from_secs(3600);
+const ADMIN: Duration = Duration::from_hours(1);
 
 /// `diesel-async`'s MySQL connection with diesel's own (blocking) face.
 ///

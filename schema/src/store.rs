@@ -214,8 +214,10 @@ impl Store {
         .await
     }
 
-    /// Ends the writer after what it has accepted, and folds SQLite's log into its file. Blocks.
+    /// Takes nothing new and waits for what was accepted; folds SQLite's log into its file. Blocks, where the database
+    /// does not answer no longer than a caller would.
     pub fn close(&self) {
+        self.0.gate.close(self.0.deadline);
         if let Writes::Queue(writer) = &self.0.writes {
             writer.close();
         }
@@ -234,24 +236,18 @@ impl Inner {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut connection.db)));
         self.statements
             .fetch_add(connection.statements() - before, Ordering::Relaxed);
-        match outcome {
-            Ok(result) => {
-                if matches!(result, Err(StoreError::Unavailable(_) | StoreError::Internal(_))) {
-                    connection.give_up();
-                }
-                result
-            }
-            Err(_) => {
-                connection.give_up();
-                Err(StoreError::Internal("a query panicked".into()))
-            }
+        let result = outcome.unwrap_or_else(|_| Err(StoreError::Internal("a query panicked".into())));
+        if matches!(result, Err(StoreError::Unavailable(_) | StoreError::Internal(_))) {
+            connection.give_up();
         }
+        result
     }
 }
 
 /// A semaphore whose queue has an end and whose wait has a deadline.
 struct Gate {
     permits: Arc<Semaphore>,
+    all: usize,
     waiting: AtomicUsize,
     most_waiting: usize,
     timeout: Duration,
@@ -262,6 +258,7 @@ impl Gate {
         let permits = permits.max(1) as usize;
         Self {
             permits: Arc::new(Semaphore::new(permits)),
+            all: permits,
             waiting: AtomicUsize::new(0),
             most_waiting: permits * WAITING_PER_CONNECTION,
             timeout,
@@ -275,7 +272,17 @@ impl Gate {
         let _place = Place::take(&self.waiting, self.most_waiting)?;
         match tokio::time::timeout(self.timeout, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
+            Ok(Err(_)) => Err(StoreError::Unavailable("the store is closed".into())),
+            Err(_) => Err(StoreError::Busy),
+        }
+    }
+
+    /// Lets nobody in any more and waits until everybody is out.
+    fn close(&self, patience: Duration) {
+        self.permits.close();
+        let end = Instant::now() + patience;
+        while self.permits.available_permits() < self.all && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

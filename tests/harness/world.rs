@@ -9,6 +9,7 @@ use ovation::server::{STORE_FILE, Server, store_options};
 use ovation_schema::{DbConnection, StoreError};
 use tempfile::TempDir;
 
+use super::folders;
 use super::mariadb::{self, Database, Instance};
 use super::site::Site;
 
@@ -60,7 +61,7 @@ impl World {
     }
 
     fn on(database: Option<Database>, change: impl FnOnce(&mut Config)) -> Self {
-        let folder = TempDir::with_prefix("ovation-story-").unwrap();
+        let folder = folders::fresh("world");
         let mut config = Config::for_test(folder.path());
         config.database_url = database
             .as_ref()

@@ -9,6 +9,7 @@ use diesel::connection::SimpleConnection;
 use tempfile::TempDir;
 
 use crate::harness::clip::{CLIP, Multipart};
+use crate::harness::folders;
 use crate::harness::mariadb::{Database, shared};
 use crate::harness::process::{self, Process};
 use crate::harness::raw::{Wire, head};
@@ -34,7 +35,7 @@ pub struct Ground {
 impl Ground {
     pub fn new(kind: Kind) -> Self {
         Self {
-            folder: TempDir::with_prefix("ovation-story-").unwrap(),
+            folder: folders::fresh("process"),
             database: (kind == Kind::Mariadb).then(|| shared().new_database()),
         }
     }
@@ -48,7 +49,7 @@ impl Ground {
     }
 
     /// The options of any other command.
-    fn arguments<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
+    pub fn arguments<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = command.to_vec();
         arguments.extend(["--data-dir", self.folder.path().to_str().unwrap()]);
         if let Some(url) = self.url() {
@@ -108,7 +109,7 @@ fn a_second_process_is_refused_and_harms_nothing(kind: Kind) {
         "{said}"
     );
     if ground.database.is_some() {
-        let other = TempDir::new().unwrap();
+        let other = folders::fresh("other");
         let said = Process::refuses_to_serve(other.path(), ground.url());
         assert!(
             said.contains("another ovation process"),
