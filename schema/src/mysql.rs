@@ -119,6 +119,11 @@ pub(crate) fn open(url: &str, statement_timeout: Option<Duration>) -> Result<Mys
     Ok(connection)
 }
 
+/// Whether an address and its parameters can be used, as far as that can be told without connecting.
+pub fn is_usable_address(address: &str) -> bool {
+    options(address).is_ok()
+}
+
 /// Reads the address. `ssl_ca` is ours: the file (PEM) with the authority that signed the server's certificate, since
 /// the client's own parameters know only the public ones. It turns TLS on.
 fn options(address: &str) -> Result<Opts, String> {

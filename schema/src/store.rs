@@ -29,6 +29,14 @@ pub enum Database {
 }
 
 impl Database {
+    /// False where nothing can be there: a SQLite file that is missing.
+    pub fn may_exist(&self) -> bool {
+        match self {
+            Self::Sqlite(file) => file.exists(),
+            Self::Mysql(_) => true,
+        }
+    }
+
     /// What it is, in a word for logs.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -85,6 +93,23 @@ impl Store {
     pub fn open(options: &Options) -> Result<Self, StoreError> {
         let mut first = pool::connect(options, Role::Admin)?;
         migrate::run(&mut first)?;
+        Self::over(options, first)
+    }
+
+    /// Like [`Store::open`] for whoever may run beside a server and so must not change a schema under it: none where
+    /// the store is missing or a migration is pending. Makes and migrates nothing.
+    pub fn open_current(options: &Options) -> Result<Option<Self>, StoreError> {
+        if !options.database.may_exist() {
+            return Ok(None);
+        }
+        let mut first = pool::connect(options, Role::Admin)?;
+        if !migrate::is_current(&mut first)? {
+            return Ok(None);
+        }
+        Self::over(options, first).map(Some)
+    }
+
+    fn over(options: &Options, mut first: DbConnection) -> Result<Self, StoreError> {
         let store_id = claim::store_id(&mut first)?;
         let connections = options.connections.max(2);
         let writes = match &options.database {

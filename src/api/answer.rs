@@ -19,7 +19,7 @@ use time::{OffsetDateTime, UtcOffset};
 
 use super::base::Base;
 use crate::error::ApiError;
-use crate::pictures;
+use crate::{media, pictures};
 
 /// A success with its payload's fields beside the envelope's.
 #[derive(Serialize)]
@@ -194,8 +194,8 @@ impl Video {
         Ok(Self {
             id: row.id.0,
             author: User::new(author, sight)?,
-            play_url: base.join(&format!("/media/videos/{}.mp4", row.media_hash)),
-            cover_url: base.join(&format!("/media/covers/{}.jpg", row.media_hash)),
+            play_url: base.join(&media::video_url_path(&row.media_hash)),
+            cover_url: base.join(&media::cover_url_path(&row.media_hash)),
             favorite_count,
             comment_count: row.comment_count,
             is_favorite: sight.likes(row.id),

@@ -79,6 +79,11 @@ fn parameters_may_come_from_query_form_and_multipart(kind: Kind) {
         (format!("{FAVORITE}?{all}"), FORM, all.clone().into_bytes()),
         (format!("{FAVORITE}?{half}"), FORM, rest.clone().into_bytes()),
         (format!("{FAVORITE}?{rest}"), FORM, half.clone().into_bytes()),
+        (
+            format!("{FAVORITE}?token=&video_id=&{rest}"),
+            FORM,
+            half.clone().into_bytes(),
+        ),
         (FAVORITE.to_owned(), &multipart, parts().field("token", token).end()),
         (format!("{FAVORITE}?{half}"), &multipart, parts().end()),
         (format!("{FAVORITE}?{all}"), &multipart, parts().end()),
