@@ -30,8 +30,9 @@ fn measures_appends_and_loading() {
         let total: Duration = times.iter().sum();
         times.sort_unstable();
         let at = |share: usize| times[(times.len() - 1) * share / 1000];
+        let wal = std::fs::metadata(path.with_extension("db-wal")).unwrap().len();
         println!(
-            "{sync:?}, groups of {size}: {:.0} groups/s, {:.0} likes/s, p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?}",
+            "{sync:?}, groups of {size}: {:.0} groups/s, {:.0} likes/s, p50 {:?}, p99 {:?}, p99.9 {:?}, max {:?}, the WAL {wal} bytes",
             f64::from(groups) / total.as_secs_f64(),
             f64::from(groups) * f64::from(size) / total.as_secs_f64(),
             at(500),
