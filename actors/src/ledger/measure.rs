@@ -46,7 +46,7 @@ fn measures_appends() {
 #[test]
 #[ignore = "a measurement: cargo test --release -p ovation-actors -- --ignored --nocapture measures_"]
 fn measures_loading() {
-    for size in [1, 64, 256] {
+    for size in [256, 64, 1] {
         let (_folder, path) = folder();
         let quick = OpenOptions {
             sync: Sync::Os,
