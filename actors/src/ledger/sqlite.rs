@@ -2,8 +2,8 @@
 //!
 //! Owns when a group counts as recorded, what the bounds are, and what may be trimmed.
 //!
-//! A BLOB a group, not a row an entry, by measurement (release, two cores shared with others, the best of several runs;
-//! each with its checksum): appends of 64 likes with a sync 288,000 likes/s against 219,000, of 256 likes 1,150,000
+//! A BLOB a group, not a row an entry, by measurement (release, on two busy cores and a busy disk, so only the order of size
+//! counts: the BLOB's best of three runs, the rows' only run): appends of 64 likes with a sync 288,000 likes/s against 219,000, of 256 likes 1,150,000
 //! against 403,000; loading 1,000,000 entries in groups of 64 takes 0.10 s with verification against 0.60 s without.
 //! Single likes come to 3,700-4,900 a second either way, one sync each; a million of them load in 0.85 s. The price: an
 //! entry can't be found or altered by hand in SQL, and `dump` is there for that. Checkpoints every 1 MiB keep the WAL at
