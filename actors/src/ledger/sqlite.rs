@@ -2,12 +2,12 @@
 //!
 //! Owns when a group counts as recorded, what the bounds are, and what may be trimmed.
 //!
-//! A BLOB a group, not a row an entry, by measurement (release, on two busy cores and a busy disk, so only the order of size
-//! counts: the BLOB's best of three runs, the rows' only run): appends of 64 likes with a sync 288,000 likes/s against 219,000, of 256 likes 1,150,000
-//! against 403,000; loading 1,000,000 entries in groups of 64 takes 0.10 s with verification against 0.60 s without.
-//! Single likes come to 3,700-4,900 a second either way, one sync each; a million of them load in 0.85 s. The price: an
-//! entry can't be found or altered by hand in SQL, and `dump` is there for that. Checkpoints every 1 MiB keep the WAL at
-//! that size and show up as about 1 ms at p99.
+//! A BLOB a group, not a row an entry, by measurement (release, on two busy cores and a busy disk, so only the order of
+//! size counts: the BLOB's best of three runs, the rows' only run): appends of 64 likes with a sync 288,000 likes/s
+//! against 219,000, of 256 likes 1,150,000 against 403,000; loading 1,000,000 entries in groups of 64 takes 0.10 s with
+//! verification against 0.60 s without. Single likes come to 3,700-4,900 a second either way, one sync each; a million
+//! of them load in 0.85 s. The price: an entry can't be found or altered by hand in SQL, and `dump` is there for that.
+//! Checkpoints every 1 MiB keep the WAL at that size and show up as about 1 ms at p99.
 //!
 //! **Never a false acknowledgement.** A group is recorded when its COMMIT said so. One that failed before its COMMIT, or
 //! in it for want of room, is not recorded: its commit frame is not whole, and it is looked for before the next one is
