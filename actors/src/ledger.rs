@@ -157,4 +157,3 @@ pub trait Ledger: Send {
     /// What was set aside, in order.
     fn quarantined(&mut self) -> Result<Vec<Quarantined>, LedgerError>;
 }
-

@@ -276,10 +276,6 @@ fn number(first: i64, likes: Vec<Like>) -> Vec<Entry> {
 
 impl<S: LikeStore> Actor for Writer<S> {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(self.settings.waiting_max);
-    }
 }
 
 impl<S: LikeStore> Handler<Ask> for Writer<S> {
@@ -305,14 +301,16 @@ impl<S: LikeStore> Supervised for Writer<S> {
         // There was one append at most.
         let (after, limit) = (self.shared.overlay.last(), self.settings.group_max);
         let work = async move { ledger.run(move |ledger| ledger.read(after, limit)).await };
-        ctx.wait(wrap_future::<_, Self>(work).map(|read, writer, ctx| match read {
-            Ok(entries) => {
-                writer.take_in(&entries);
-                writer.pump_soon(ctx);
+        ctx.wait(wrap_future::<_, Self>(work).map(|read, writer, ctx| {
+            match read {
+                Ok(entries) => {
+                    writer.take_in(&entries);
+                    writer.pump_soon(ctx);
+                }
+                Err(error) => writer
+                    .fatal
+                    .tell(format!("the counters can't be restarted from the ledger: {error}")),
             }
-            Err(error) => writer
-                .fatal
-                .tell(format!("the counters can't be restarted from the ledger: {error}")),
         }));
     }
 }
