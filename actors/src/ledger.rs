@@ -7,7 +7,27 @@
 //! Positions are given out once and never again, also after everything was trimmed and the file was opened anew. A
 //! group is the unit of everything: it is appended, verified, trimmed and rejected as a whole.
 
+mod chain;
+#[cfg(test)]
+mod contract;
+#[cfg(test)]
+mod damage;
+mod file;
+mod group;
+#[cfg(test)]
+mod measure;
+mod options;
+mod repair;
+mod sqlite;
+#[cfg(test)]
+mod tests;
+
+use std::io::Write;
 use std::ops::RangeInclusive;
+
+pub use options::{OpenOptions, Sync};
+pub use repair::{Rejected, Report};
+pub use sqlite::SqliteLedger;
 
 use crate::like::{Entry, Like};
 
@@ -44,6 +64,12 @@ pub enum LedgerError {
         /// What is wrong.
         what: String,
     },
+    /// Only from a repair: the file is damaged so that SQLite cannot walk through it. Nothing was changed.
+    #[error(
+        "SQLite itself cannot read the ledger ({0}), so it cannot be repaired in place. Keep its files, move them out of \
+         the data folder and start with a new ledger; likes that had not reached the database yet are in those files only"
+    )]
+    Unreadable(String),
     /// The likes in the file belong to another store.
     #[error(
         "this ledger belongs to the store {theirs}, not to {ours}: its likes are not this store's. Start with the \
@@ -156,4 +182,51 @@ pub trait Ledger: Send {
 
     /// What was set aside, in order.
     fn quarantined(&mut self) -> Result<Vec<Quarantined>, LedgerError>;
+}
+
+/// What can fail while a ledger is printed.
+#[derive(Debug, thiserror::Error)]
+pub enum DumpError {
+    /// Reading.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// Printing.
+    #[error("cannot print the ledger: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+/// Prints all entries kept, a JSON object a line, and returns how many. Memory is bounded.
+pub fn dump(ledger: &mut dyn Ledger, out: &mut dyn Write) -> Result<u64, DumpError> {
+    const AT_ONCE: usize = 10_000;
+    let (mut after, mut printed) = (ledger.trimmed_to(), 0);
+    loop {
+        let entries = ledger.read(after, AT_ONCE)?;
+        for entry in &entries {
+            print(entry, out)?;
+        }
+        let Some(last) = entries.last() else {
+            out.flush()?;
+            return Ok(printed);
+        };
+        after = last.position;
+        printed += entries.len() as u64;
+    }
+}
+
+/// Integers and truth values only, so nothing needs quoting.
+fn print(entry: &Entry, out: &mut dyn Write) -> std::io::Result<()> {
+    let Like {
+        user,
+        video,
+        author,
+        on,
+        was,
+        at_ms,
+    } = entry.like;
+    let was = was.map_or("null", |was| if was { "true" } else { "false" });
+    writeln!(
+        out,
+        r#"{{"position":{},"user":{user},"video":{video},"author":{author},"on":{on},"was":{was},"at_ms":{at_ms}}}"#,
+        entry.position
+    )
 }

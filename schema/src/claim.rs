@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use diesel::connection::SimpleConnection;
 use diesel::prelude::*;
+use diesel::r2d2::R2D2Connection;
 use diesel::sql_types::{BigInt, Nullable, Text};
 
 use crate::backend::{DbConnection, Role};
@@ -51,34 +53,49 @@ pub struct Claim {
 
 /// How often the claim's connection is asked whether it still lives.
 const CHECK: Duration = Duration::from_secs(2);
+/// After so many seconds of silence the server itself ends the claim's connection, and with it the claim: a machine
+/// that lost its power or its network says no farewell, and its successor must not wait for TCP to notice.
+const SILENCE_SECONDS: u32 = 30;
+/// Lock names are server-wide and at most 64 characters. Made by the server, which knows one name for each database.
+const NAME: &str = "CONCAT('ovation:', SHA1(DATABASE()))";
 
 #[derive(QueryableByName)]
-struct Taken {
+struct Number {
     #[diesel(sql_type = Nullable<BigInt>)]
-    taken: Option<i64>,
+    number: Option<i64>,
+}
+
+/// A connection as the server sees it. The address has the port in it, so it tells this connection from one that got
+/// the same number after a restart of the server.
+#[derive(Debug, Clone, PartialEq, Eq, QueryableByName)]
+struct Session {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+    #[diesel(sql_type = Text)]
+    host: String,
 }
 
 impl Claim {
     /// Takes the claim, or says that another process has it. When the claim is lost later to somebody else (the
     /// connection broke and another process was faster), `on_lost` is called: the caller must stop serving.
     pub fn take(options: &Options, on_lost: impl Fn() + Send + 'static) -> Result<Option<Self>, StoreError> {
-        let Database::Mysql(url) = &options.database else {
+        let Database::Mysql(_) = &options.database else {
             return Ok(None);
         };
-        let name = lock_name(url);
-        let mut connection = pool::connect(options, Role::Writer)?;
-        if !get_lock(&mut connection, &name)? {
+        let mut connection = connect(options)?;
+        if !get_lock(&mut connection)? {
             return Err(StoreError::Internal(
                 "another ovation process serves this database already: stop it first, or use a database of its own"
                     .into(),
             ));
         }
+        let ours = session(&mut connection, "CONNECTION_ID()")?.into_iter().collect();
         let stop = Arc::new(AtomicBool::new(false));
         let keeper = std::thread::Builder::new()
             .name("claim".into())
             .spawn({
                 let (options, stop) = (options.clone(), Arc::clone(&stop));
-                move || keep(&options, connection, &name, &stop, on_lost)
+                move || keep(&options, connection, ours, &stop, on_lost)
             })
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Some(Self {
@@ -99,50 +116,77 @@ impl Drop for Claim {
     }
 }
 
-fn get_lock(connection: &mut DbConnection, name: &str) -> Result<bool, StoreError> {
-    let taken: Taken = diesel::sql_query("SELECT CAST(GET_LOCK(?, 0) AS SIGNED) AS taken")
-        .bind::<Text, _>(name)
-        .get_result(connection)?;
-    Ok(taken.taken == Some(1))
+fn connect(options: &Options) -> Result<DbConnection, StoreError> {
+    let mut connection = pool::connect(options, Role::Writer)?;
+    connection.batch_execute(&format!("SET SESSION wait_timeout = {SILENCE_SECONDS}"))?;
+    Ok(connection)
 }
 
-/// Lock names are server-wide and at most 64 characters: the database's name, shortened by a hash when it is long.
-fn lock_name(url: &str) -> String {
-    let path = url.split('?').next().unwrap_or(url);
-    let database = path.rsplit('/').next().unwrap_or_default();
-    if database.len() <= 50 {
-        return format!("ovation:{database}");
+fn get_lock(connection: &mut DbConnection) -> Result<bool, StoreError> {
+    let taken: Number =
+        diesel::sql_query(format!("SELECT CAST(GET_LOCK({NAME}, 0) AS SIGNED) AS number")).get_result(connection)?;
+    Ok(taken.number == Some(1))
+}
+
+/// The session whose number `id` computes, where this user may see it.
+fn session(connection: &mut DbConnection, id: &str) -> Result<Option<Session>, StoreError> {
+    let query = format!(
+        "SELECT CAST(id AS SIGNED) AS id, host FROM information_schema.processlist WHERE id = {id} AND host LIKE '%:%'"
+    );
+    Ok(diesel::sql_query(query).get_result(connection).optional()?)
+}
+
+/// Takes the claim on a new connection. Where a broken one of `ours` still holds it, because the server has not noticed
+/// yet that nobody is at its other end, that one is ended first.
+fn retake(connection: &mut DbConnection, ours: &mut Vec<Session>) -> Result<bool, StoreError> {
+    let fresh = session(connection, "CONNECTION_ID()")?;
+    // Before the try: when its answer is lost, this session may be the next ghost.
+    ours.extend(fresh.clone());
+    if !get_lock(connection)? && !end_ghost(connection, ours)? {
+        return Ok(false);
     }
-    // FNV-1a: only distinctness is wanted, and it must stay the same for every version of this binary.
-    let hash = database.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    format!("ovation:{hash:016x}")
+    *ours = fresh.into_iter().collect();
+    Ok(true)
 }
 
-fn keep(options: &Options, connection: DbConnection, name: &str, stop: &AtomicBool, on_lost: impl Fn()) {
-    use diesel::connection::SimpleConnection;
+fn end_ghost(connection: &mut DbConnection, ours: &[Session]) -> Result<bool, StoreError> {
+    let holder = session(connection, &format!("IS_USED_LOCK({NAME})"))?;
+    let Some(ghost) = holder.filter(|holder| ours.contains(holder)) else {
+        return Ok(false);
+    };
+    connection.batch_execute(&format!("KILL CONNECTION {}", ghost.id))?;
+    // The lock goes a moment after the answer.
+    for _ in 0..100 {
+        if get_lock(connection)? {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(false)
+}
+
+fn keep(options: &Options, connection: DbConnection, mut ours: Vec<Session>, stop: &AtomicBool, on_lost: impl Fn()) {
     let mut connection = Some(connection);
     while !stop.load(Ordering::Relaxed) {
         std::thread::park_timeout(CHECK);
-        let alive = connection
-            .as_mut()
-            .is_some_and(|connection| connection.batch_execute("SELECT 1").is_ok());
+        let alive = connection.as_mut().is_some_and(|connection| connection.ping().is_ok());
         if alive || stop.load(Ordering::Relaxed) {
             continue;
         }
         // While the database is away nobody can write to it, so there is nothing to protect until it is back.
-        connection = pool::connect(options, Role::Writer).ok();
-        if let Some(fresh) = connection.as_mut() {
-            match get_lock(fresh, name) {
-                Ok(true) => tracing::info!("the claim on the database was taken again"),
-                Ok(false) => {
-                    tracing::error!("another process has taken this database over");
-                    on_lost();
-                    return;
-                }
-                Err(_) => connection = None,
+        connection = None;
+        let retaken = connect(options).and_then(|mut fresh| Ok((retake(&mut fresh, &mut ours)?, fresh)));
+        match retaken {
+            Ok((true, fresh)) => {
+                tracing::info!("the claim on the database was taken again");
+                connection = Some(fresh);
             }
+            Ok((false, _)) => {
+                tracing::error!("another process has taken this database over");
+                on_lost();
+                return;
+            }
+            Err(error) => tracing::debug!(%error, "the claim on the database could not be taken again yet"),
         }
     }
 }

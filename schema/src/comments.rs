@@ -102,8 +102,7 @@ pub fn delete(
 /// Where a page of comments starts: before the one with this time and id.
 pub type Cursor = (i64, CommentId);
 
-/// The comments of a video with their users, newest first. One statement: a range of the index (video, time, id); rows
-/// of deleted comments are passed over.
+/// The comments of a video with their users, newest first. One statement: a range of the index (video, deleted, time, id).
 pub fn page(
     connection: &mut DbConnection,
     video: VideoId,

@@ -40,35 +40,63 @@ impl StoreError {
     }
 }
 
-/// Sentences of the two servers that mean "later", recognised by their words since diesel keeps no error numbers.
-/// SQLite's come from its fixed table; MySQL's sessions are set to English.
+/// What "try again" looks like. Recognised by words since diesel keeps no error numbers: MySQL's sessions are set to
+/// English, SQLite's words come from its fixed table. Every sentence is matched from its start, so that a name or a
+/// value that the server quotes can't be taken for one.
 const CONFLICTS: &[&str] = &[
-    "Deadlock found",
-    "Lock wait timeout",
-    "Record has changed since last read",
+    "Deadlock found when trying to get lock",      // 1213
+    "Lock wait timeout exceeded",                  // 1205
+    "Record has changed since last read in table", // 1020
+    "WSREP detected deadlock/conflict",            // 1213 of a Galera node, at the commit
 ];
+/// What "later" looks like. The first lines are the client's own, about a connection that broke.
 const LATER: &[&str] = &[
+    "Input/output error: ",
+    "Driver error: `Connection to the server is closed",
+    "Driver error: `Packet out of order",
+    "Driver error: `Unexpected packet",
+    "Connection was killed",                     // 1927, MariaDB
+    "Query execution was interrupted",           // 1317, 1969, 3024
+    "Server shutdown in progress",               // 1053
+    "The client was disconnected by the server", // 4031, MySQL
+    "Too many connections",                      // 1040
+    "WSREP has not yet prepared node",           // 1047
+    "Disk full (",                               // 1021
+    "Out of memory",                             // 1037, 1041
+    "The total number of locks exceeds",         // 1206
+    "Running in read-only mode",                 // 1836
+    // SQLite
     "database is locked",
     "database table is locked",
+    "database schema is locked",
     "database or disk is full",
     "disk I/O error",
     "unable to open database file",
     "attempt to write a readonly database",
-    "max_statement_time exceeded",
-    "maximum statement execution time exceeded",
-    "Query execution was interrupted",
-    "is full",
-    "No space left",
-    "Too many connections",
-    "server has gone away",
-    "Server shutdown in progress",
-    "Input/output error",
-    "Connection",
-    "connection",
-    "Pool was disconnected",
-    "packets out of order",
-    "read-only",
+    "locking protocol",
+    "out of memory",
+    "interrupted",
 ];
+/// The same where the sentence starts with a name: its start and its end.
+const LATER_AROUND: &[(&str, &str)] = &[
+    ("The table '", "' is full"),                      // 1114
+    ("Got error 28 ", ""),                             // 1030, out of space
+    ("Error writing file '", ")"),                     // 3
+    ("The M", " so it cannot execute this statement"), // 1290, --read-only
+    ("User ", " active connections"),                  // 1203
+    ("User '", ")"),                                   // 1226, a quota
+];
+
+fn is_conflict(message: &str) -> bool {
+    CONFLICTS.iter().any(|start| message.starts_with(start))
+}
+
+fn is_later(message: &str) -> bool {
+    LATER.iter().any(|start| message.starts_with(start))
+        || LATER_AROUND
+            .iter()
+            .any(|(start, end)| message.starts_with(start) && message.ends_with(end))
+}
 
 impl From<DieselError> for StoreError {
     fn from(error: DieselError) -> Self {
@@ -83,9 +111,9 @@ impl From<DieselError> for StoreError {
             ) => Self::Unavailable(info.message().to_owned()),
             DieselError::DatabaseError(DatabaseErrorKind::Unknown, info) => {
                 let message = info.message();
-                if CONFLICTS.iter().any(|words| message.contains(words)) {
+                if is_conflict(message) {
                     Self::Conflict(message.to_owned())
-                } else if LATER.iter().any(|words| message.contains(words)) {
+                } else if is_later(message) {
                     Self::Unavailable(message.to_owned())
                 } else {
                     Self::Internal(message.to_owned())
@@ -93,6 +121,73 @@ impl From<DieselError> for StoreError {
             }
             DieselError::BrokenTransactionManager => Self::Unavailable("the connection broke".to_owned()),
             other => Self::Internal(other.to_string()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(message: &str) -> &'static str {
+        let info = Box::new(message.to_owned());
+        match StoreError::from(DieselError::DatabaseError(DatabaseErrorKind::Unknown, info)) {
+            StoreError::Conflict(_) => "conflict",
+            StoreError::Unavailable(_) => "later",
+            StoreError::Internal(_) => "internal",
+            _ => "other",
+        }
+    }
+
+    /// The sentences as MariaDB 10.11, MySQL 8 (its error reference), `mysql_async` 0.36 and SQLite say them.
+    #[test]
+    fn every_sentence_is_sorted() {
+        for message in [
+            "Deadlock found when trying to get lock; try restarting transaction",
+            "Lock wait timeout exceeded; try restarting transaction",
+            "Record has changed since last read in table 'users'",
+        ] {
+            assert_eq!(kind(message), "conflict", "{message}");
+        }
+        for message in [
+            "Input/output error: Input/output error: Connection reset by peer (os error 104)",
+            "Driver error: `Connection to the server is closed.'",
+            "Driver error: `Packet out of order.'",
+            "Connection was killed",
+            "Query execution was interrupted",
+            "Query execution was interrupted (max_statement_time exceeded)",
+            "Query execution was interrupted, maximum statement execution time exceeded",
+            "Server shutdown in progress",
+            "The client was disconnected by the server because of inactivity. See wait_timeout and \
+             interactive_timeout for configuring this behavior.",
+            "Too many connections",
+            "User ovation already has more than 'max_user_connections' active connections",
+            "User 'ovation' has exceeded the 'max_questions' resource (current value: 7)",
+            "The table 'users' is full",
+            "Got error 28 \"No space left on device\" from storage engine InnoDB",
+            "Error writing file './x/db.opt' (Errcode: 28 \"No space left on device\")",
+            "Disk full (/tmp/#sql); waiting for someone to free some space...",
+            "The MySQL server is running with the --read-only option so it cannot execute this statement",
+            "The MariaDB server is running with the --read-only option so it cannot execute this statement",
+            "The MySQL server is running with the --super-read-only option so it cannot execute this statement",
+            "database is locked",
+            "database or disk is full",
+            "disk I/O error",
+            "attempt to write a readonly database",
+        ] {
+            assert_eq!(kind(message), "later", "{message}");
+        }
+        for message in [
+            "Unknown column 'connection' in 'field list'",
+            "Table 'ovation.connections' doesn't exist",
+            "Data too long for column 'is full' at row 1",
+            "Incorrect string value: '\\xF0 read-only' for column 'title' at row 1",
+            "You have an error in your SQL syntax; check the manual near 'Connection was killed' at line 1",
+            "database disk image is malformed",
+            "no such table: users",
+            "file is not a database",
+        ] {
+            assert_eq!(kind(message), "internal", "{message}");
         }
     }
 }

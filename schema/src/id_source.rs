@@ -54,11 +54,15 @@ pub(crate) struct IdSource([Mutex<Range<i64>>; 4]);
 impl Store {
     /// The next id of its kind. Taken before the transaction that uses it: when that fails the id is skipped.
     pub async fn next_id<K: Kind>(&self) -> Result<K, StoreError> {
-        let mut block = self.ids().0[K::SLOT].lock().await;
-        if block.is_empty() {
-            *block = self.write(|connection| reserve(connection, K::NAME, BLOCK)).await?;
-        }
-        block.next().map(K::from_number).ok_or(StoreError::Busy)
+        // Bounded as a whole: behind a database that does not answer each would wait for those before it, too.
+        self.within_deadline(async {
+            let mut block = self.ids().0[K::SLOT].lock().await;
+            if block.is_empty() {
+                *block = self.write(|connection| reserve(connection, K::NAME, BLOCK)).await?;
+            }
+            block.next().map(K::from_number).ok_or(StoreError::Busy)
+        })
+        .await
     }
 }
 

@@ -7,6 +7,7 @@
 //! Locks are taken in one order everywhere: users, clocks, videos, pairs, conversations; ascending within each.
 
 mod backend;
+pub mod bulk;
 mod change;
 mod claim;
 pub mod comments;
@@ -16,12 +17,15 @@ pub mod follows;
 mod id_source;
 mod ids;
 pub mod likes;
+pub mod mark;
 pub mod messages;
 pub mod migrate;
+mod mysql;
 mod pool;
 mod store;
 mod tables;
 pub mod users;
+pub mod verify;
 pub mod videos;
 mod writer;
 
@@ -44,5 +48,5 @@ pub fn now_ms() -> i64 {
 
 /// Opens one connection outside any pool, for commands. Blocks.
 pub fn connect(options: &Options) -> Result<DbConnection, StoreError> {
-    pool::connect(options, backend::Role::Writer)
+    pool::connect(options, backend::Role::Admin)
 }

@@ -6,7 +6,7 @@
 
 use diesel::prelude::*;
 
-use crate::backend::DbConnection;
+use crate::backend::{self, DbConnection};
 use crate::error::StoreError;
 use crate::follows::NO_MESSAGE;
 use crate::ids::{MessageId, UserId};
@@ -74,32 +74,41 @@ fn ordered(a: UserId, b: UserId) -> (UserId, UserId) {
 
 /// Locks the conversation, making its rows when it is the first message, and takes the next time.
 fn tick(connection: &mut DbConnection, lo: UserId, hi: UserId, now_ms: i64) -> Result<i64, StoreError> {
-    let row = || conversations::table.find((lo, hi));
-    let lock = |connection: &mut DbConnection| {
-        diesel::update(row())
-            .set(conversations::last_time.eq(conversations::last_time + 1))
-            .execute(connection)
-    };
-    if lock(connection)? == 0 {
-        for (user, peer) in [(lo, hi), (hi, lo)] {
-            let made = diesel::insert_into(conversations::table)
-                .values((
-                    conversations::user_id.eq(user),
-                    conversations::peer_id.eq(peer),
-                    conversations::last_time.eq(0),
-                    conversations::last_message_id.eq(NO_MESSAGE),
-                ))
-                .execute(connection);
-            // Two first messages may cross; both then find the rows of whoever was faster.
-            match made.map_err(StoreError::from) {
-                Ok(_) | Err(StoreError::Duplicate) => {}
-                Err(error) => return Err(error),
-            }
+    if !lock(connection, lo, hi)? {
+        // Two first messages may cross. What makes them wait for each other is their users' rows: two inserts of the
+        // same key would, where both fail, end as a deadlock.
+        backend::lock_users(connection, &[lo, hi])?;
+        if !lock(connection, lo, hi)? {
+            make(connection, lo, hi)?;
         }
-        lock(connection)?;
     }
-    let next: i64 = row().select(conversations::last_time).first(connection)?;
-    Ok(next.max(now_ms))
+    let last: i64 = conversations::table
+        .find((lo, hi))
+        .select(conversations::last_time)
+        .first(connection)?;
+    Ok(last.max(now_ms))
+}
+
+/// Moves the conversation's time by one, which locks it; false when there is none yet.
+fn lock(connection: &mut DbConnection, lo: UserId, hi: UserId) -> Result<bool, StoreError> {
+    let moved = diesel::update(conversations::table.find((lo, hi)))
+        .set(conversations::last_time.eq(conversations::last_time + 1))
+        .execute(connection)?;
+    Ok(moved == 1)
+}
+
+fn make(connection: &mut DbConnection, lo: UserId, hi: UserId) -> Result<(), StoreError> {
+    for (user, peer) in [(lo, hi), (hi, lo)] {
+        diesel::insert_into(conversations::table)
+            .values((
+                conversations::user_id.eq(user),
+                conversations::peer_id.eq(peer),
+                conversations::last_time.eq(1),
+                conversations::last_message_id.eq(NO_MESSAGE),
+            ))
+            .execute(connection)?;
+    }
+    Ok(())
 }
 
 /// A page of the conversation between two users, oldest first, strictly newer than `after` (milliseconds). With

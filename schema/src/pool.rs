@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use diesel::connection::{Connection, InstrumentationEvent, SimpleConnection};
+use diesel::r2d2::R2D2Connection;
 
 use crate::backend::{self, DbConnection, Role};
 use crate::error::StoreError;
+use crate::mysql;
 use crate::store::{Database, Options, monotonic_ms};
 
 /// The pool of connections that read, and with MySQL write too.
@@ -61,7 +63,7 @@ impl r2d2::ManageConnection for Manager {
     }
 
     fn is_valid(&self, connection: &mut Pooled) -> Result<(), StoreError> {
-        Ok(connection.db.batch_execute("SELECT 1")?)
+        Ok(connection.db.ping()?)
     }
 
     fn has_broken(&self, connection: &mut Pooled) -> bool {
@@ -72,8 +74,11 @@ impl r2d2::ManageConnection for Manager {
 /// Opens one connection outside the pool.
 pub(crate) fn connect(options: &Options, role: Role) -> Result<DbConnection, StoreError> {
     match &options.database {
-        Database::Sqlite(path) => backend::open_sqlite(&path.to_string_lossy(), role),
-        Database::Mysql(url) => backend::open_mysql(url, options.statement_timeout),
+        Database::Sqlite(path) => backend::open_sqlite(path, role),
+        Database::Mysql(url) => {
+            let timeout = (role != Role::Admin).then_some(options.statement_timeout);
+            mysql::open(url, timeout).map(DbConnection::Mysql)
+        }
     }
 }
 
@@ -139,6 +144,23 @@ impl Breaker {
         let until = monotonic_ms() + u64::try_from(Self::PAUSE.as_millis()).unwrap_or(u64::MAX);
         self.open_until_ms.store(until, Ordering::Relaxed);
     }
+}
+
+/// Runs `query` again where it met a conflict; the third one stands as "later".
+pub(crate) fn again<T>(
+    connection: &mut DbConnection,
+    query: &dyn Fn(&mut DbConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    for _ in 1..TRIES {
+        match query(connection) {
+            Err(StoreError::Conflict(_)) => {}
+            other => return other,
+        }
+    }
+    query(connection).map_err(|error| match error {
+        StoreError::Conflict(reason) => StoreError::Unavailable(reason),
+        other => other,
+    })
 }
 
 /// How often a transaction that met another one is run in all.

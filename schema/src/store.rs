@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::backend::DbConnection;
+use crate::backend::{DbConnection, Role};
 use crate::error::StoreError;
 use crate::id_source::IdSource;
 use crate::pool::{Breaker, Manager, Pool};
@@ -58,7 +58,8 @@ const WAITING_PER_CONNECTION: usize = 64;
 struct Inner {
     pool: Pool,
     breaker: Breaker,
-    read_gate: Gate,
+    /// A permit a connection: who has one never waits for anybody else's.
+    gate: Gate,
     writes: Writes,
     ids: IdSource,
     store_id: String,
@@ -70,7 +71,7 @@ struct Inner {
 enum Writes {
     /// One thread that owns SQLite's only writing connection and commits in groups.
     Queue(Writer),
-    /// Pool connections, at most half of them, so that a storm of writes leaves room to read.
+    /// Pool connections, at most half of them, so that a storm of writes leaves room to read. Passed before the gate.
     Pool(Gate),
 }
 
@@ -82,18 +83,18 @@ impl Store {
     /// Opens the database, brings its schema up to date and takes the pool into service. Blocks: call it from a thread
     /// that may wait. Refuses a schema newer than this binary knows.
     pub fn open(options: &Options) -> Result<Self, StoreError> {
-        let mut first = pool::connect(options, crate::backend::Role::Writer)?;
+        let mut first = pool::connect(options, Role::Admin)?;
         migrate::run(&mut first)?;
         let store_id = claim::store_id(&mut first)?;
         let connections = options.connections.max(2);
-        let writes = match options.database {
-            Database::Sqlite(_) => Writes::Queue(Writer::start(first)?),
+        let writes = match &options.database {
+            Database::Sqlite(path) => Writes::Queue(Writer::start(first, path)?),
             Database::Mysql(_) => Writes::Pool(Gate::new(connections / 2, options.acquire_timeout)),
         };
         Ok(Self(Arc::new(Inner {
             pool: pool::build(options, connections)?,
             breaker: Breaker::default(),
-            read_gate: Gate::new(connections, options.acquire_timeout),
+            gate: Gate::new(connections, options.acquire_timeout),
             writes,
             ids: IdSource::default(),
             store_id,
@@ -118,14 +119,17 @@ impl Store {
     }
 
     /// Runs `query` on a connection of the pool. Sees every write that was answered before.
+    ///
+    /// `query` must be able to run more than once: where it says [`StoreError::Conflict`], because what it has read and
+    /// what is laid over it do not fit together any more, it runs again, three times at most.
     pub async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
         self.0.breaker.check()?;
-        let permit = self.0.read_gate.enter().await?;
-        self.on_pool(permit, query).await
+        let permit = self.0.gate.enter().await?;
+        self.on_pool(permit, move |connection| pool::again(connection, &query)).await
     }
 
     /// Runs `change` as one transaction, committed (and on disk) when this returns.
@@ -138,18 +142,20 @@ impl Store {
         F: Fn(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
         match &self.0.writes {
-            Writes::Queue(writer) => within(self.0.deadline, writer.submit(change)?).await,
-            Writes::Pool(gate) => {
+            Writes::Queue(writer) => self.within_deadline(writer.submit(change)?).await,
+            Writes::Pool(turns) => {
                 self.0.breaker.check()?;
-                let permit = gate.enter().await?;
-                self.on_pool(permit, move |connection| pool::transaction(connection, &change))
+                let turn = turns.enter().await?;
+                let permit = self.0.gate.enter().await?;
+                self.on_pool((turn, permit), move |connection| pool::transaction(connection, &change))
                     .await
             }
         }
     }
 
-    async fn on_pool<T, F>(&self, permit: OwnedSemaphorePermit, work: F) -> Result<T, StoreError>
+    async fn on_pool<P, T, F>(&self, permit: P, work: F) -> Result<T, StoreError>
     where
+        P: Send + 'static,
         T: Send + 'static,
         F: FnOnce(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
@@ -163,7 +169,18 @@ impl Store {
             task.await
                 .unwrap_or_else(|_| Err(StoreError::Internal("a query panicked".into())))
         };
-        within(self.0.deadline, joined).await
+        self.within_deadline(joined).await
+    }
+
+    /// Bounds what a caller waits for; the work itself goes on.
+    pub(crate) async fn within_deadline<T>(
+        &self,
+        work: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match tokio::time::timeout(self.0.deadline, work).await {
+            Ok(result) => result,
+            Err(_) => Err(StoreError::Unavailable("no answer within the deadline".into())),
+        }
     }
 
     /// Answers whether the database serves at this moment.
@@ -175,8 +192,10 @@ impl Store {
         .await
     }
 
-    /// Ends the writer after what it has accepted, and folds SQLite's log into its file. Blocks.
+    /// Takes nothing new and waits for what was accepted; folds SQLite's log into its file. Blocks, where the database
+    /// does not answer no longer than a caller would.
     pub fn close(&self) {
+        self.0.gate.close(self.0.deadline);
         if let Writes::Queue(writer) = &self.0.writes {
             writer.close();
         }
@@ -185,6 +204,8 @@ impl Store {
 
 impl Inner {
     fn run<T>(&self, work: impl FnOnce(&mut DbConnection) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        // Again: whoever waited for a place may have missed what happened meanwhile.
+        self.breaker.check()?;
         let mut connection = self.pool.get().map_err(|error| {
             self.breaker.trip();
             StoreError::Unavailable(error.to_string())
@@ -193,31 +214,18 @@ impl Inner {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut connection.db)));
         self.statements
             .fetch_add(connection.statements() - before, Ordering::Relaxed);
-        match outcome {
-            Ok(result) => {
-                if matches!(result, Err(StoreError::Unavailable(_) | StoreError::Internal(_))) {
-                    connection.give_up();
-                }
-                result
-            }
-            Err(_) => {
-                connection.give_up();
-                Err(StoreError::Internal("a query panicked".into()))
-            }
+        let result = outcome.unwrap_or_else(|_| Err(StoreError::Internal("a query panicked".into())));
+        if matches!(result, Err(StoreError::Unavailable(_) | StoreError::Internal(_))) {
+            connection.give_up();
         }
-    }
-}
-
-async fn within<T>(deadline: Duration, work: impl Future<Output = Result<T, StoreError>>) -> Result<T, StoreError> {
-    match tokio::time::timeout(deadline, work).await {
-        Ok(result) => result,
-        Err(_) => Err(StoreError::Unavailable("no answer within the deadline".into())),
+        result
     }
 }
 
 /// A semaphore whose queue has an end and whose wait has a deadline.
 struct Gate {
     permits: Arc<Semaphore>,
+    all: usize,
     waiting: AtomicUsize,
     most_waiting: usize,
     timeout: Duration,
@@ -228,6 +236,7 @@ impl Gate {
         let permits = permits.max(1) as usize;
         Self {
             permits: Arc::new(Semaphore::new(permits)),
+            all: permits,
             waiting: AtomicUsize::new(0),
             most_waiting: permits * WAITING_PER_CONNECTION,
             timeout,
@@ -241,7 +250,17 @@ impl Gate {
         let _place = Place::take(&self.waiting, self.most_waiting)?;
         match tokio::time::timeout(self.timeout, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
+            Ok(Err(_)) => Err(StoreError::Unavailable("the store is closed".into())),
+            Err(_) => Err(StoreError::Busy),
+        }
+    }
+
+    /// Lets nobody in any more and waits until everybody is out.
+    fn close(&self, patience: Duration) {
+        self.permits.close();
+        let end = Instant::now() + patience;
+        while self.permits.available_permits() < self.all && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use crate::backend::DbConnection;
 use crate::error::StoreError;
 use crate::ids::UserId;
+use crate::mark;
 use crate::tables::users;
 
 /// A user as every answer shows it (contract 3.1), without what depends on who looks.
@@ -31,6 +32,11 @@ pub struct UserRow {
     pub work_count: i64,
     /// Likes given.
     pub favorite_count: i64,
+    /// The mark this row was read with, in the same statement: which likes the two counts of likes contain.
+    #[diesel(select_expression = mark::now())]
+    #[diesel(select_expression_type = mark::Now)]
+    #[diesel(deserialize_as = Option<i64>)]
+    pub mark: mark::Position,
 }
 
 /// What a login needs to know.
@@ -73,6 +79,25 @@ pub fn insert(connection: &mut DbConnection, user: &NewUser) -> Result<(), Store
         ))
         .execute(connection)?;
     Ok(())
+}
+
+/// Sets what a user's profile says, at most 100 characters. By primary key.
+pub fn set_signature(connection: &mut DbConnection, user: UserId, signature: &str) -> Result<(), StoreError> {
+    diesel::update(users::table.find(user))
+        .set(users::signature.eq(signature))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Whether there is any user at all. A store without users is empty: everything else belongs to one, and users are
+/// never deleted. One statement, the first entry of the primary key.
+pub fn any(connection: &mut DbConnection) -> Result<bool, StoreError> {
+    let first: Option<UserId> = users::table
+        .select(users::id)
+        .order(users::id.asc())
+        .first(connection)
+        .optional()?;
+    Ok(first.is_some())
 }
 
 /// One user. One statement, by primary key.

@@ -9,6 +9,8 @@
 //! writes are short.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -16,7 +18,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::backend::DbConnection;
+use crate::backend::{BUSY_TIMEOUT_MS, DbConnection};
 use crate::error::StoreError;
 
 /// Jobs that may wait. Beyond it a write is refused as busy.
@@ -27,6 +29,7 @@ const GROUP_TIME: Duration = Duration::from_millis(20);
 
 pub(crate) struct Writer {
     queue: mpsc::Sender<Message>,
+    closing: AtomicBool,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -36,15 +39,19 @@ enum Message {
 }
 
 impl Writer {
-    /// Starts the writer's thread around its connection.
-    pub(crate) fn start(connection: DbConnection) -> Result<Self, StoreError> {
+    /// Starts the writer's thread around its connection to the file `path`.
+    pub(crate) fn start(connection: DbConnection, path: &Path) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || run(connection, jobs))
+            .spawn({
+                let log = Log::of(path);
+                move || run(connection, jobs, log)
+            })
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self {
             queue,
+            closing: AtomicBool::new(false),
             thread: Mutex::new(Some(thread)),
         })
     }
@@ -58,26 +65,27 @@ impl Writer {
         T: Send + 'static,
         F: Fn(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
+        let closed = || StoreError::Unavailable("the store is closed".into());
+        if self.closing.load(Ordering::Relaxed) {
+            return Err(closed());
+        }
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Change {
-            change,
+            work: change,
             outcome: None,
             reply,
         });
         self.queue.try_send(Message::Job(job)).map_err(|error| match error {
             mpsc::error::TrySendError::Full(_) => StoreError::Busy,
-            mpsc::error::TrySendError::Closed(_) => StoreError::Unavailable("the store is closed".into()),
+            mpsc::error::TrySendError::Closed(_) => closed(),
         })?;
-        Ok(async move {
-            answer
-                .await
-                .unwrap_or_else(|_| Err(StoreError::Unavailable("the store is closed".into())))
-        })
+        Ok(async move { answer.await.unwrap_or_else(|_| Err(closed())) })
     }
 
     /// Lets the thread end after the jobs it has accepted, and waits for it. Blocks.
     pub(crate) fn close(&self) {
-        // The queue may be full of jobs; the writer drains it, so a place becomes free.
+        // The queue may be full of jobs; the writer drains it, so a place becomes free, and nobody new takes it.
+        self.closing.store(true, Ordering::Relaxed);
         let mut message = Message::Close;
         while let Err(mpsc::error::TrySendError::Full(back)) = self.queue.try_send(message) {
             message = back;
@@ -101,7 +109,7 @@ trait Job: Send {
 }
 
 struct Change<T, F> {
-    change: F,
+    work: F,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -116,7 +124,7 @@ where
     }
 
     fn run(&mut self, connection: &mut DbConnection) -> bool {
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.change)(connection)))
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(connection)))
             .unwrap_or_else(|_| Err(StoreError::Internal("a change panicked".into())));
         let keep = outcome.is_ok();
         self.outcome = Some(outcome);
@@ -136,13 +144,14 @@ where
     }
 }
 
-fn run(mut connection: DbConnection, mut jobs: mpsc::Receiver<Message>) {
+fn run(mut connection: DbConnection, mut jobs: mpsc::Receiver<Message>, mut log: Log) {
     let mut closing = false;
     while !closing {
         let Some(Message::Job(first)) = jobs.blocking_recv() else {
             break;
         };
         closing = group(&mut connection, first, &mut jobs);
+        log.fold_when_long(&mut connection);
     }
     jobs.close();
     while let Ok(message) = jobs.try_recv() {
@@ -155,8 +164,63 @@ fn run(mut connection: DbConnection, mut jobs: mpsc::Receiver<Message>) {
     }
 }
 
+/// SQLite's log. It starts over by itself only in a moment without readers, and under load there is none: it would grow
+/// with every write. So a long one is folded in here, which holds the writer back for as long as the readers of this
+/// moment take, but never longer than [`Log::WAIT`].
+struct Log {
+    path: PathBuf,
+    next_look: Instant,
+}
+
+impl Log {
+    const LONG: u64 = 16 << 20;
+    const WAIT: Duration = Duration::from_secs(1);
+    /// Between two looks at its length.
+    const LOOK: Duration = Duration::from_millis(20);
+    /// After a reader that took longer than that.
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    fn of(database: &Path) -> Self {
+        let mut path = database.as_os_str().to_owned();
+        path.push("-wal");
+        Self {
+            path: path.into(),
+            next_look: Instant::now(),
+        }
+    }
+
+    fn fold_when_long(&mut self, connection: &mut DbConnection) {
+        let now = Instant::now();
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + Self::LOOK;
+        if !self.is_long() {
+            return;
+        }
+        let folded = connection
+            .batch_execute(&format!("PRAGMA busy_timeout = {}", Self::WAIT.as_millis()))
+            .and_then(|()| connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)"));
+        let restored = connection.batch_execute(&format!("PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}"));
+        if let Err(error) = folded.and(restored) {
+            tracing::warn!(%error, "the SQLite log is long and could not be folded into its file");
+        }
+        if self.is_long() {
+            self.next_look = Instant::now() + Self::PAUSE;
+        }
+    }
+
+    fn is_long(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|log| log.len() >= Self::LONG)
+    }
+}
+
 /// Runs `first` and whatever else waits as one transaction. True when the close was among it.
 fn group(connection: &mut DbConnection, first: Box<dyn Job>, jobs: &mut mpsc::Receiver<Message>) -> bool {
+    // While another process holds the file each try takes the whole busy timeout: not for somebody who has gone.
+    if first.is_abandoned() {
+        return false;
+    }
     let start = Instant::now();
     let mut done: Vec<Box<dyn Job>> = Vec::new();
     let mut closing = false;

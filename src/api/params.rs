@@ -215,9 +215,9 @@ impl Params {
     }
 
     /// The parameter `latest_time` in milliseconds (contract 5.1). None means "no upper bound": absent, empty, 0,
-    /// negative, garbage of any kind, overflowing, or after `now_ms`.
-    pub fn latest_time(&self, now_ms: i64) -> Option<i64> {
-        number::latest_time(self.lenient("latest_time"), now_ms)
+    /// negative, garbage of any kind, overflowing.
+    pub fn latest_time(&self) -> Option<i64> {
+        number::latest_time(self.lenient("latest_time"))
     }
 
     /// The parameter `pre_msg_time` in milliseconds (contract 7.5). 0 means "everything": absent, empty, 0, negative or

@@ -57,7 +57,13 @@ fn serve_arguments<'a>(data_dir: &'a Path, database_url: Option<&'a str>) -> Vec
 impl Process {
     /// Starts `serve` and waits until its log names the address.
     pub fn serve(data_dir: &Path, database_url: Option<&str>) -> Self {
+        Self::serve_with(data_dir, database_url, &[])
+    }
+
+    /// Like [`Process::serve`], with more arguments.
+    pub fn serve_with(data_dir: &Path, database_url: Option<&str>, more: &[&str]) -> Self {
         let mut child = ovation(&serve_arguments(data_dir, database_url))
+            .args(more)
             .spawn()
             .expect("it starts");
         let log = Arc::new(Mutex::new(Vec::new()));

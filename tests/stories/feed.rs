@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use diesel::connection::SimpleConnection;
+
 use crate::harness::clip::CLIP;
 use crate::harness::{Kind, Persona, Site, Video, World, at_once, eventually, on_both_stores};
 
@@ -13,6 +15,7 @@ on_both_stores!(
     garbage_in_latest_time_means_now,
     the_order_is_the_same_for_everybody_and_flags_are_the_viewers,
     embedded_users_are_live,
+    a_clock_that_steps_back_hides_nothing_and_paging_goes_on,
 );
 
 fn now_ms() -> i64 {
@@ -66,6 +69,7 @@ fn paging_loses_and_repeats_nothing_even_with_ties(kind: Kind) {
         assert_eq!(page, guest.page(&cursor), "the same cursor gives the same page");
         seen.extend(ids(&page.videos));
         cursors.push(page.next_time);
+        assert!(seen.len() <= 70, "a scroll has an end: {cursors:?}");
         cursor = page.next_time.to_string();
         // Uploads in the middle of a scroll never turn up in its middle.
         authors[0].uploads("new", CLIP).done();
@@ -187,4 +191,32 @@ fn embedded_users_are_live(kind: Kind) {
     );
     assert_eq!((author.follow_count, author.follower_count), (1, 1));
     assert_eq!((seen.favorite_count, seen.comment_count), (1, 1));
+}
+
+fn a_clock_that_steps_back_hides_nothing_and_paging_goes_on(kind: Kind) {
+    let world = World::new(kind);
+    let ann = world.register("ann");
+    ann.publishes("long ago");
+    // As if the machine's clock had been an hour ahead until now.
+    let ahead = now_ms() + 3_600_000;
+    let set_clock = format!("UPDATE clocks SET last_ms = {ahead} WHERE name = 'publish'");
+    world.connection().batch_execute(&set_clock).unwrap();
+    for number in 0..40 {
+        ann.uploads(&format!("ahead {number}"), CLIP).done();
+    }
+    let fresh = ann.publishes("fresh");
+    assert_eq!(ann.feed()[0].id, fresh.id, "a fresh upload is visible at once");
+    assert_eq!(
+        ann.page(&now_ms().saturating_add(60_000)).videos[0].id,
+        fresh.id,
+        "a phone's clock hides nothing"
+    );
+
+    let (mut seen, mut cursor) = (Vec::new(), String::new());
+    for _ in 0..3 {
+        let page = world.guest().page(&cursor);
+        seen.extend(ids(&page.videos));
+        cursor = page.next_time.to_string();
+    }
+    assert_eq!(seen, ids(&ann.works_of(ann.id)), "each once, in order");
 }

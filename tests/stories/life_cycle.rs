@@ -8,6 +8,7 @@ use diesel::connection::SimpleConnection;
 use tempfile::TempDir;
 
 use crate::harness::clip::{CLIP, Multipart};
+use crate::harness::folders;
 use crate::harness::mariadb::{Database, shared};
 use crate::harness::process::{self, Process};
 use crate::harness::raw::{Wire, head};
@@ -32,7 +33,7 @@ pub struct Ground {
 impl Ground {
     pub fn new(kind: Kind) -> Self {
         Self {
-            folder: TempDir::with_prefix("ovation-story-").unwrap(),
+            folder: folders::fresh("process"),
             database: (kind == Kind::Mariadb).then(|| shared().new_database()),
         }
     }
@@ -46,7 +47,7 @@ impl Ground {
     }
 
     /// The options of any other command.
-    fn arguments<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
+    pub fn arguments<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = command.to_vec();
         arguments.extend(["--data-dir", self.folder.path().to_str().unwrap()]);
         if let Some(url) = self.url() {
@@ -106,7 +107,7 @@ fn a_second_process_is_refused_and_harms_nothing(kind: Kind) {
         "{said}"
     );
     if ground.database.is_some() {
-        let other = TempDir::new().unwrap();
+        let other = folders::fresh("other");
         let said = Process::refuses_to_serve(other.path(), ground.url());
         assert!(
             said.contains("another ovation process"),
@@ -166,6 +167,15 @@ fn a_newer_schema_is_refused(kind: Kind) {
     assert!(said.to_lowercase().contains("newer"), "it says why: {said}");
 }
 
+/// A database file with what SQLite keeps beside it.
+fn remove(folder: &std::path::Path, name: &str) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(name) {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+}
+
 fn tokens_of_a_wiped_store_die(kind: Kind) {
     let mut world = World::new(kind);
     let (ann, ben) = (world.register("ann"), world.register("ben"));
@@ -177,18 +187,11 @@ fn tokens_of_a_wiped_store_die(kind: Kind) {
             let name = &database.name;
             shared().sql(&format!("DROP DATABASE {name}; CREATE DATABASE {name}"));
         }
-        None => {
-            for entry in std::fs::read_dir(world.data_dir()).unwrap().flatten() {
-                if entry
-                    .file_name()
-                    .to_string_lossy()
-                    .starts_with(ovation::server::STORE_FILE)
-                {
-                    std::fs::remove_file(entry.path()).unwrap();
-                }
-            }
-        }
+        None => remove(world.data_dir(), ovation::server::STORE_FILE),
     }
+    let refused = world.try_start_again().unwrap_err();
+    assert!(refused.contains("this ledger belongs to the store"), "likes of another store: {refused}");
+    remove(world.data_dir(), ovation::likes::LEDGER_FILE);
     world.start_again();
     let eve = world.register("eve");
     assert_eq!(eve.id, ann.id, "ids begin anew, which is why old tokens must die");

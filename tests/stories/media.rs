@@ -15,6 +15,8 @@ on_both_stores!(
     covers_are_frames_of_the_film,
     nothing_else_is_served,
     addresses_follow_the_host_or_the_configured_base,
+    films_of_every_kind_get_covers_the_right_way_up,
+    what_a_killed_process_left_is_swept_at_start,
 );
 
 fn cover_of(site: &Site, video: &Video) -> Reply {
@@ -262,7 +264,7 @@ fn addresses_follow_the_host_or_the_configured_base(kind: Kind) {
     }
 
     let world = World::with(kind, |config| {
-        config.public_url = Some("https://cdn.example/ovation".into())
+        config.public_url = Some("https://cdn.example/ovation".into());
     });
     let video = world.register("ann").publishes("sea");
     assert!(
@@ -275,4 +277,70 @@ fn addresses_follow_the_host_or_the_configured_base(kind: Kind) {
         "{}",
         video.author.avatar
     );
+}
+
+fn films_of_every_kind_get_covers_the_right_way_up(kind: Kind) {
+    let world = World::new(kind);
+    let ann = world.register("ann");
+    // Drawn with a white square at the upper left, red on the left, blue on the right (tests/media/README.md).
+    for (name, ratio, square, blue) in [
+        ("baseline.mp4", 16.0 / 9.0, (0.06, 0.1), (0.9, 0.5)),
+        ("high.mp4", 16.0 / 9.0, (0.06, 0.1), (0.9, 0.5)),
+        ("fragmented.mp4", 16.0 / 9.0, (0.06, 0.1), (0.9, 0.5)),
+        ("hevc.mp4", 16.0 / 9.0, (0.06, 0.1), (0.9, 0.5)),
+        ("rotated.mp4", 9.0 / 16.0, (0.06, 0.94), (0.5, 0.1)),
+    ] {
+        let path = format!("{}/tests/media/{name}", env!("CARGO_MANIFEST_DIR"));
+        let film = std::fs::read(path).unwrap();
+        ann.uploads(name, &film).done();
+        let video = ann.works_of(ann.id).remove(0);
+        assert!(world.get(&video.play_url).body == film, "{name}: the very bytes");
+        let (width, height, pixels) = decoded(&cover_of(&world, &video).body);
+        #[expect(clippy::cast_precision_loss, reason = "picture sizes")]
+        let (wide, high) = (width as f64, height as f64);
+        assert!((wide / high / ratio - 1.0).abs() < 0.03, "{name}: {width}×{height}");
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "within the picture"
+        )]
+        let at = |(x, y): (f64, f64)| &pixels[((y * high) as usize * width + (x * wide) as usize) * 3..][..3];
+        let (white, blue) = (at(square), at(blue));
+        assert!(
+            white.iter().all(|&part| part > 200),
+            "{name}: a white square: {white:?}"
+        );
+        assert!(blue[2] > 200 && blue[0] < 60, "{name}: blue: {blue:?}");
+    }
+    let sound = std::fs::read(format!("{}/tests/media/audio.mp4", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    ann.uploads("sound alone", &sound).refused();
+    assert_eq!(ann.profile().work_count, 5);
+}
+
+fn what_a_killed_process_left_is_swept_at_start(kind: Kind) {
+    let mut world = World::new(kind);
+    let video = world.register("ann").publishes("sea");
+    cover_of(&world, &video);
+    let before = world.files();
+    world.stop();
+    // The name of a stored file with another hash, beside it, and something unfinished in every folder.
+    let stored: Vec<_> = before
+        .iter()
+        .filter(|path| path.to_string_lossy().len() > 64)
+        .cloned()
+        .collect();
+    assert!(stored.len() >= 2, "a film and its cover: {before:?}");
+    for path in &stored {
+        let name = path.file_stem().unwrap().to_str().unwrap();
+        let orphan = path
+            .to_string_lossy()
+            .replace(name, &format!("{}0000", &name[..name.len() - 4]));
+        std::fs::copy(world.data_dir().join(path), world.data_dir().join(&orphan)).unwrap();
+    }
+    assert_eq!(world.files().len(), before.len() + stored.len());
+    world.start_again();
+    assert_eq!(world.files(), before, "orphans are gone, the rest stays");
+    let again = world.feed().remove(0);
+    assert_eq!(world.get(&again.play_url).body, CLIP);
+    cover_of(&world, &again);
 }

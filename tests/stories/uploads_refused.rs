@@ -15,6 +15,8 @@ on_both_stores!(
     an_upload_over_the_limit_is_refused_before_it_is_stored,
     a_connection_lost_in_the_middle_leaves_nothing,
     a_multipart_body_that_ends_early_is_refused,
+    titles_that_are_no_text_are_refused,
+    two_files_are_one_video_at_most,
 );
 
 const PUBLISH: &str = "/douyin/publish/action/";
@@ -28,15 +30,15 @@ fn nothing_came_of_it(world: &World, ann: &Persona, before: &BTreeSet<PathBuf>, 
     });
 }
 
-fn boxed(kind: &[u8; 4], size: u32, rest: &[u8]) -> Vec<u8> {
-    [&size.to_be_bytes()[..], kind, rest].concat()
+fn boxed(kind: [u8; 4], size: u32, rest: &[u8]) -> Vec<u8> {
+    [&size.to_be_bytes()[..], &kind, rest].concat()
 }
 
 /// Boxes nested `depth` deep around nothing.
 fn nested(depth: u32) -> Vec<u8> {
     let mut bytes = CLIP[..32].to_vec();
     for level in (1..=depth).rev() {
-        bytes.extend_from_slice(&boxed(b"moov", level * 8, &[]));
+        bytes.extend_from_slice(&boxed(*b"moov", level * 8, &[]));
     }
     bytes
 }
@@ -47,8 +49,8 @@ fn what_is_no_video_is_refused_and_leaves_nothing(kind: Kind) {
     let before = world.files();
     let ftyp = &CLIP[..32];
     let many_tracks = {
-        let tracks = boxed(b"trak", 8, &[]).repeat(5000);
-        let moov = boxed(b"moov", 8 + u32::try_from(tracks.len()).unwrap(), &tracks);
+        let tracks = boxed(*b"trak", 8, &[]).repeat(5000);
+        let moov = boxed(*b"moov", 8 + u32::try_from(tracks.len()).unwrap(), &tracks);
         [ftyp, &moov].concat()
     };
     let bad: [(&str, Vec<u8>); 16] = [
@@ -66,8 +68,8 @@ fn what_is_no_video_is_refused_and_leaves_nothing(kind: Kind) {
         ("ftyp and garbage", [ftyp, &[0xff; 2000]].concat()),
         ("cut in half", CLIP[..CLIP.len() / 2].to_vec()),
         ("cut at the end", CLIP[..CLIP.len() - 1].to_vec()),
-        ("a box of 2^63 bytes", [ftyp, &boxed(b"moov", 1, &[0x7f; 8])].concat()),
-        ("a box of no size", [ftyp, &boxed(b"moov", 7, &[0; 64])].concat()),
+        ("a box of 2^63 bytes", [ftyp, &boxed(*b"moov", 1, &[0x7f; 8])].concat()),
+        ("a box of no size", [ftyp, &boxed(*b"moov", 7, &[0; 64])].concat()),
         ("deep nesting", nested(5000)),
         ("thousands of tracks", many_tracks),
         ("a clip behind text", [b"hello ".as_slice(), CLIP].concat()),
@@ -211,4 +213,66 @@ fn a_multipart_body_that_ends_early_is_refused(kind: Kind) {
             .refused_as(&[200, 400]);
         nothing_came_of_it(&world, &ann, &before, "a body that ends early");
     }
+}
+
+fn titles_that_are_no_text_are_refused(kind: Kind) {
+    let world = World::new(kind);
+    let ann = world.register("ann");
+    let before = world.files();
+    let title = "form-data; name=\"title\"";
+    let endless = vec![b'x'; 20 << 20];
+    for (what, bytes) in [
+        ("broken UTF-8", b"\xff\xfe".as_slice()),
+        ("NUL", b"a\0b"),
+        ("20 MiB", &endless),
+    ] {
+        for file_first in [true, false] {
+            let form = Multipart::default().field("token", &ann.token);
+            let form = if file_first {
+                form.file(CLIP).part(title, None, bytes)
+            } else {
+                form.part(title, None, bytes).file(CLIP)
+            };
+            let body = form.end();
+            let length = body.len().to_string();
+            let headers = [
+                ("Content-Type", &*Multipart::content_type()),
+                ("Content-Length", &length),
+            ];
+            let request = [head("POST", PUBLISH, &headers).into_bytes(), body].concat();
+            // The server may hang up on what is endless.
+            if let Some(reply) = exchange(world.address(), request) {
+                reply.refused_as(&[200, 400, 413]);
+            }
+            nothing_came_of_it(&world, &ann, &before, what);
+        }
+    }
+}
+
+fn two_files_are_one_video_at_most(kind: Kind) {
+    let world = World::new(kind);
+    let ann = world.register("ann");
+    let (one, other) = (clip::distinct(), clip::distinct());
+    let form = Multipart::default().field("token", &ann.token).field("title", "x");
+    let reply = ann.posts_multipart(PUBLISH, form.file(&one).file(&other).end());
+    let works = ann.works_of(ann.id);
+    if reply.text().contains("\"status_code\":0") {
+        assert_eq!(works.len(), 1);
+        let played = world.get(&works[0].play_url).body;
+        assert!(played == one || played == other);
+    } else {
+        reply.refused_as(&[200, 400]);
+        assert_eq!(works, []);
+    }
+    let films = |world: &World| {
+        let is_film = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "mp4");
+        world.files().iter().filter(is_film).count()
+    };
+    eventually("no film without a row is left", Duration::from_secs(5), || {
+        (films(&world) == works.len()).then_some(())
+    });
+    let is_spool = |path: &PathBuf| path.starts_with("spool");
+    eventually("nothing unfinished is left", Duration::from_secs(5), || {
+        (!world.files().iter().any(is_spool)).then_some(())
+    });
 }

@@ -1,6 +1,8 @@
 //! Accounts and profiles (contract 5.2–5.4).
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::harness::site::PASSWORD;
 use crate::harness::{Kind, Persona, Reply, Site, User, World, at_once, on_both_stores};
@@ -14,6 +16,8 @@ on_both_stores!(
     a_stranger_and_a_wrong_password_look_the_same,
     a_profile_is_found_by_id_or_token,
     parameters_that_name_somebody_never_change_who_acts,
+    a_stranger_costs_as_much_time_as_a_wrong_password,
+    a_login_storm_does_not_hold_up_the_feed,
 );
 
 fn register(site: &Site, name: &str, password: &str) -> Reply {
@@ -248,4 +252,50 @@ fn parameters_that_name_somebody_never_change_who_acts(kind: Kind) {
             "the token owner's list"
         );
     }
+}
+
+fn a_stranger_costs_as_much_time_as_a_wrong_password(kind: Kind) {
+    let world = World::new(kind);
+    world.register("ann");
+    // The shortest of several, taken in turns: what else the machine does only adds.
+    let (mut wrong, mut unknown) = (Duration::MAX, Duration::MAX);
+    for _ in 0..7 {
+        for (name, shortest) in [("ann", &mut wrong), ("nobody", &mut unknown)] {
+            let started = Instant::now();
+            login(&world, name, "654321").refused();
+            *shortest = started.elapsed().min(*shortest);
+        }
+    }
+    let ratio = wrong.as_secs_f64() / unknown.as_secs_f64();
+    assert!(
+        (0.5..2.0).contains(&ratio),
+        "wrong password {wrong:?}, unknown user {unknown:?}"
+    );
+}
+
+fn a_login_storm_does_not_hold_up_the_feed(kind: Kind) {
+    const STORM: usize = 24;
+    let world = World::new(kind);
+    world.register("ann").publishes("sea");
+    let answered = AtomicUsize::new(0);
+    at_once(STORM + 1, |number| {
+        if number < STORM {
+            let reply = login(&world, "ann", "654321");
+            answered.fetch_add(1, Ordering::SeqCst);
+            reply.refused();
+            return;
+        }
+        // Wait until the storm is on, then see the feed before half of it is over.
+        while answered.load(Ordering::SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        for _ in 0..3 {
+            assert_eq!(world.feed().len(), 1);
+        }
+        let over = answered.load(Ordering::SeqCst);
+        assert!(
+            over < STORM / 2,
+            "three pages of the feed took as long as {over} logins"
+        );
+    });
 }

@@ -81,7 +81,7 @@ CREATE TABLE IF NOT EXISTS follows (
     KEY follows_followers (followee_id, active, changed_at, follower_id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
--- Deleted comments keep their row.
+-- Deleted comments keep their row. They stand apart in the index, so that no page has to pass over them.
 CREATE TABLE IF NOT EXISTS comments (
     id BIGINT NOT NULL,
     video_id BIGINT NOT NULL,
@@ -90,7 +90,7 @@ CREATE TABLE IF NOT EXISTS comments (
     created_at BIGINT NOT NULL,
     deleted_at BIGINT,
     PRIMARY KEY (id),
-    KEY comments_list (video_id, created_at, id)
+    KEY comments_list (video_id, deleted_at, created_at, id)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
 
 -- Two rows a conversation, one for each side. `last_time` of the row with the lower user first is the lock under

@@ -1,0 +1,9 @@
+//! The store against its two databases: plans, storms, faults. MariaDB is a private one; without it these tests fail.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod faults;
+mod mariadb;
+mod plans;
+mod sqlite;
+mod storms;
+mod world;
