@@ -8,6 +8,7 @@
 
 mod history;
 #[cfg(test)]
+#[expect(clippy::cast_possible_wrap, reason = "a handful of users and videos")]
 mod model;
 
 use std::collections::{HashMap, HashSet, VecDeque};
