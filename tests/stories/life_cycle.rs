@@ -72,9 +72,12 @@ fn a_signal_lets_what_is_in_flight_finish(kind: Kind) {
     let headers = [
         ("Content-Type", &*Multipart::content_type()),
         ("Content-Length", &length),
+        ("Expect", "100-continue"),
     ];
     let mut wire = Wire::to(process.site.address());
     wire.put(head("POST", "/douyin/publish/action/", &headers)).unwrap();
+    // Only what the server knows of is in flight.
+    wire.invited();
     wire.put(&body[..500]).unwrap();
 
     process.signal("TERM");
