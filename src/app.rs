@@ -4,10 +4,11 @@
 
 use std::sync::Arc;
 
+use ovation_actors::counters::Counters;
 use ovation_schema::Store;
 use tokio::sync::Semaphore;
 
-use crate::auth::{PasswordHasher, Tokens};
+use crate::auth::{Confirmed, PasswordHasher, Tokens};
 use crate::config::Config;
 use crate::media::Media;
 
@@ -21,6 +22,10 @@ pub struct Handles {
     pub config: Config,
     /// The database.
     pub store: Store,
+    /// The likes: every change of one, and what reads lay over their rows.
+    pub counters: Counters,
+    /// Tokens that the database has confirmed a moment ago.
+    pub confirmed: Confirmed,
     /// Issues and checks tokens.
     pub tokens: Tokens,
     /// Hashes passwords on threads of its own.

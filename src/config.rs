@@ -16,7 +16,7 @@ use time::UtcOffset;
 
 pub use database_url::DatabaseUrl;
 pub use sources::{ConfigError, DEFAULT_FILE, Flags, Loaded, Origin, load};
-pub use value::LogFormat;
+pub use value::{LedgerSync, LogFormat};
 
 use value::{DAY, HOUR, MILLISECOND, MINUTE, SECOND};
 
@@ -197,6 +197,34 @@ settings! {
         accepts: "whole numbers from 1 to 1024";
         read: |text| value::number(text, 1, 1024);
         show: usize::to_string;
+    }
+    /// How often likes go from the ledger to the database.
+    flush_interval: Duration {
+        default: 3 * SECOND, "3s";
+        accepts: "durations from 100ms to 1m";
+        read: |text| value::duration(text, 100 * MILLISECOND, MINUTE);
+        show: |value: &Duration| value::show_duration(*value);
+    }
+    /// How many changes of likes are one batch at most; as many go to the database sooner than the interval says.
+    flush_max: usize {
+        default: 2_000, "2000";
+        accepts: "whole numbers from 1 to 10000";
+        read: |text| value::number(text, 1, 10_000);
+        show: usize::to_string;
+    }
+    /// When a like is acknowledged: `always` when it is on disk, `os` when the operating system has it.
+    ledger_sync: LedgerSync {
+        default: LedgerSync::Always, "always";
+        accepts: "`always` or `os`";
+        read: LedgerSync::read;
+        show: |value: &LedgerSync| value.show();
+    }
+    /// How large the ledger of likes may grow; at the bound further likes are answered "busy".
+    ledger_max_bytes: u64 {
+        default: 1 << 30, "1GiB";
+        accepts: "sizes from 1MiB to 64GiB";
+        read: |text| value::size(text, 1 << 20, 64 << 30);
+        show: |value: &u64| value::show_size(*value);
     }
     /// What is logged: a level, or levels by module such as `info,ovation::media=debug`.
     log: String {

@@ -12,7 +12,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::Context as _;
-use futures_util::future::try_join_all;
 use ovation_schema::{StoreError, now_ms, users};
 
 use crate::app::App;
@@ -52,12 +51,12 @@ pub fn fill(app: &App) -> anyhow::Result<Demo> {
 /// False when somebody came into the store meanwhile (`ovation user create` may run beside).
 async fn fill_empty(app: &App, file: &Path) -> anyhow::Result<bool> {
     let password = password::load_or_create(file)?;
-    // A hash each, so that rows of the same password don't look alike, as everywhere.
-    let hashes = USERS.iter().map(|_| app.passwords.hash(password.clone()));
-    let password_hashes = try_join_all(hashes).await?;
+    // One hash for all: that their passwords are the same is said to everybody anyway, and twelve hashes on a busy
+    // machine were the longest part of the start.
+    let password_hash = app.passwords.hash(password).await?;
     let clips = KeptClips::keep(&app.media).await?;
     let makings = Makings {
-        password_hashes,
+        password_hash,
         media: clips.names(),
         now_ms: now_ms(),
     };
@@ -67,7 +66,7 @@ async fn fill_empty(app: &App, file: &Path) -> anyhow::Result<bool> {
         .await
     {
         Ok(true) => {
-            clips.commit(&app.media).await;
+            clips.commit();
             tracing::info!("the demo world is in the store");
             Ok(true)
         }

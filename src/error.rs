@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
+use ovation_actors::counters::CountersError;
 use ovation_schema::StoreError;
 use serde::Serialize;
 
@@ -99,6 +100,15 @@ impl From<StoreError> for ApiError {
                 tracing::error!(%error, "the store failed");
                 Self::Internal
             }
+        }
+    }
+}
+
+impl From<CountersError> for ApiError {
+    fn from(error: CountersError) -> Self {
+        match error {
+            CountersError::Busy => Self::Busy,
+            CountersError::Unavailable | CountersError::Stopped => Self::Unavailable,
         }
     }
 }

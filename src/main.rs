@@ -33,6 +33,8 @@ fn run(options: &cli::Options, command: Command) -> anyhow::Result<()> {
             let config = logged(load()?.config)?;
             commands::user(&config, &action, &cli::read_new_password()?)
         }
+        Command::Verify(args) => commands::verify(&logged(load()?.config)?, args),
+        Command::Ledger(action) => commands::ledger(&logged(load()?.config)?, action),
         Command::Config(ConfigAction::Check) => {
             load()?;
             Ok(cli::print_line("the configuration is usable")?)

@@ -45,9 +45,8 @@ pub fn run(config: &Config, size: Size, password: Option<&str>) -> anyhow::Resul
     let _claim = Claim::take(&options, || std::process::exit(1)).context("the database can't be claimed")?;
     let mut connection = ovation_schema::connect(&options).context("the database can't be opened")?;
     migrate::run(&mut connection)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let media = Media::open(data_dir.path(), MediaLimits::default()).context("the media folder can't be opened")?;
-    runtime.block_on(seed(&mut connection, size, password, &media))?;
+    seed(&mut connection, size, password, &media)?;
     let login = if password.is_some() {
         "each with the password given"
     } else {
@@ -61,16 +60,17 @@ pub fn run(config: &Config, size: Size, password: Option<&str>) -> anyhow::Resul
     ))
 }
 
-async fn seed(connection: &mut DbConnection, size: Size, password: Option<&str>, media: &Media) -> anyhow::Result<()> {
-    // Blocks this runtime's one thread on and off; nothing else has to run on it but the covers.
+fn seed(connection: &mut DbConnection, size: Size, password: Option<&str>, media: &Media) -> anyhow::Result<()> {
+    // Only for what is asynchronous by itself: the connection must not be used on a thread that drives a runtime.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let Some(bulk) = Bulk::begin(connection)? else {
         bail!(
-            "there are users in this store already, and a seeded world needs an empty one: choose another --data-dir \
-               or database"
+            "there are users in this store already, and a seeded world needs an empty one: choose another --data-dir or \
+             database"
         );
     };
-    let password_hash = hash(password).await?;
-    let clips = KeptClips::keep(media).await?;
+    let password_hash = runtime.block_on(hash(password))?;
+    let clips = runtime.block_on(KeptClips::keep(media))?;
     let makings = Makings {
         password_hash,
         media: clips.names(),
@@ -80,13 +80,13 @@ async fn seed(connection: &mut DbConnection, size: Size, password: Option<&str>,
     progress.end();
     match planted {
         Ok(()) => {
-            clips.commit(media).await;
+            clips.commit();
             Ok(())
         }
         // The commit's answer may be what was lost; the clips stay, and the sweep of the next start decides.
         Err(error @ StoreError::Unavailable(_)) => Err(error).context("the world can't be stored"),
         Err(error) => {
-            clips.discard().await;
+            runtime.block_on(clips.discard());
             Err(error).context("the world can't be stored; the store is as empty as before")
         }
     }

@@ -18,12 +18,13 @@ use ovation_schema::{Claim, Database, Options, Store, videos};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::app::{App, Handles};
-use crate::auth::{PasswordHasher, PoolSettings, TokenKey, Tokens};
+use crate::auth::{Confirmed, PasswordHasher, PoolSettings, TokenKey, Tokens};
 use crate::config::Config;
+use crate::control::Control;
 use crate::identity::DataDir;
 use crate::media::{self, Media, MediaLimits};
 use crate::net::{ConnectionLimits, guard_panics, log_requests, on_connect, track_requests};
-use crate::{api, pictures};
+use crate::{api, likes, pictures};
 
 /// The SQLite store's file in the data folder.
 pub const STORE_FILE: &str = "ovation.db";
@@ -38,6 +39,7 @@ pub struct Server {
     /// The thread of the HTTP server's own runtime.
     thread: Option<JoinHandle<std::io::Result<()>>>,
     claim: Option<Claim>,
+    control: Option<Control>,
     /// Last: nothing may be open in the folder when its lock goes.
     _data_dir: DataDir,
 }
@@ -58,8 +60,8 @@ pub fn store_options(config: &Config, data_dir: &Path) -> Options {
 impl Server {
     /// Starts everything and returns when the server listens. Blocks; not for async threads.
     ///
-    /// The order: the data folder's lock, the database's claim, the store with its migrations, the token key, the media
-    /// room with its sweep, the socket. Whatever fails gives back what was taken before.
+    /// The order: the data folder's lock, the database's claim, the store with its migrations, the ledger with the
+    /// counters, the token key, the media room with its sweep, the sockets. Whatever fails gives back what was taken before.
     pub fn start(config: Config) -> anyhow::Result<Self> {
         Self::start_with(config, |_| Ok(()))
     }
@@ -97,6 +99,7 @@ impl Server {
         let app = App::new(handles(config, limits, data_dir.path(), store, draining)?);
         prepare(&app)?;
         sweep(&app)?;
+        let control = Control::listen(&app, &options, data_dir.path())?;
         let (addr, handle, thread) = listen(&app)?;
         tracing::info!(
             listen = %addr,
@@ -110,6 +113,7 @@ impl Server {
             handle,
             thread: Some(thread),
             claim,
+            control: Some(control),
             _data_dir: data_dir,
         })
     }
@@ -160,6 +164,8 @@ impl Server {
         // The command is sent when the future is made; the thread's end is what there is to wait for.
         drop(self.handle.stop(true));
         let ended = thread.join();
+        self.control = None;
+        likes::stop(&self.app.counters, self.app.config.shutdown_timeout)?;
         self.app.store.close();
         self.claim = None;
         tracing::info!("ovation has stopped");
@@ -224,6 +230,8 @@ fn handles(
     let key = TokenKey::load_or_create(&data_dir.join(KEY_FILE))?;
     let threads = NonZeroUsize::new(config.hash_threads).unwrap_or(NonZeroUsize::MIN);
     Ok(Handles {
+        counters: likes::start(&config, data_dir, &store)?,
+        confirmed: Confirmed::default(),
         tokens: Tokens::new(key, store.store_id(), config.token_lifetime),
         passwords: PasswordHasher::start(PoolSettings {
             threads,

@@ -34,6 +34,9 @@ pub enum Role {
     Admin,
 }
 
+/// How long SQLite waits for another process that writes (`ovation user passwd`); in this one there is a single writer.
+pub(crate) const BUSY_TIMEOUT_MS: u32 = 5000;
+
 /// Opens the SQLite file with everything a connection of ours relies on.
 pub(crate) fn open_sqlite(path: &Path, role: Role) -> Result<DbConnection, StoreError> {
     let name = path
@@ -45,12 +48,11 @@ pub(crate) fn open_sqlite(path: &Path, role: Role) -> Result<DbConnection, Store
     }
     let mut connection = SqliteConnection::establish(name).map_err(StoreError::from_connection)?;
     // WAL first: readers never wait for the writer. FULL: a commit that was answered survives a power cut.
-    // The busy timeout covers other processes only (`ovation user passwd`); in this one there is a single writer.
     // No mmap: an I/O error or a file that somebody cuts would be a SIGBUS instead of an error.
-    connection.batch_execute(
-        "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
+    connection.batch_execute(&format!(
+        "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
          PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 16777216;",
-    )?;
+    ))?;
     if role == Role::Reader {
         connection.batch_execute("PRAGMA query_only = ON;")?;
     }
@@ -96,6 +98,32 @@ pub(crate) fn lock_video(connection: &mut DbConnection, video: VideoId) -> Resul
             .for_update()
             .first::<VideoId>(connection)
             .optional()?;
+    }
+    Ok(())
+}
+
+/// Locks the rows of videos in ascending order until the transaction ends.
+pub(crate) fn lock_videos(connection: &mut DbConnection, videos: &[VideoId]) -> Result<(), StoreError> {
+    use crate::tables::videos::dsl;
+    if let DbConnection::Mysql(connection) = connection {
+        let rows = dsl::videos
+            .filter(dsl::id.eq_any(videos))
+            .select(dsl::id)
+            .order(dsl::id.asc());
+        rows.for_update().load::<VideoId>(connection)?;
+    }
+    Ok(())
+}
+
+/// Locks the mark until the transaction ends: one flush at a time.
+pub(crate) fn lock_mark(connection: &mut DbConnection) -> Result<(), StoreError> {
+    use crate::tables::ledger_mark::dsl;
+    if let DbConnection::Mysql(connection) = connection {
+        dsl::ledger_mark
+            .find(1)
+            .select(dsl::position)
+            .for_update()
+            .first::<i64>(connection)?;
     }
     Ok(())
 }

@@ -16,6 +16,8 @@ pub mod favorites;
 pub mod follows;
 mod id_source;
 mod ids;
+pub mod likes;
+pub mod mark;
 pub mod messages;
 pub mod migrate;
 mod mysql;
@@ -23,6 +25,7 @@ mod pool;
 mod store;
 mod tables;
 pub mod users;
+pub mod verify;
 pub mod videos;
 mod writer;
 

@@ -146,6 +146,23 @@ impl Breaker {
     }
 }
 
+/// Runs `query` again where it met a conflict; the third one stands as "later".
+pub(crate) fn again<T>(
+    connection: &mut DbConnection,
+    query: &dyn Fn(&mut DbConnection) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    for _ in 1..TRIES {
+        match query(connection) {
+            Err(StoreError::Conflict(_)) => {}
+            other => return other,
+        }
+    }
+    query(connection).map_err(|error| match error {
+        StoreError::Conflict(reason) => StoreError::Unavailable(reason),
+        other => other,
+    })
+}
+
 /// How often a transaction that met another one is run in all.
 const TRIES: u32 = 3;
 

@@ -87,8 +87,8 @@ impl Store {
         migrate::run(&mut first)?;
         let store_id = claim::store_id(&mut first)?;
         let connections = options.connections.max(2);
-        let writes = match options.database {
-            Database::Sqlite(_) => Writes::Queue(Writer::start(first)?),
+        let writes = match &options.database {
+            Database::Sqlite(path) => Writes::Queue(Writer::start(first, path)?),
             Database::Mysql(_) => Writes::Pool(Gate::new(connections / 2, options.acquire_timeout)),
         };
         Ok(Self(Arc::new(Inner {
@@ -119,14 +119,17 @@ impl Store {
     }
 
     /// Runs `query` on a connection of the pool. Sees every write that was answered before.
+    ///
+    /// `query` must be able to run more than once: where it says [`StoreError::Conflict`], because what it has read and
+    /// what is laid over it do not fit together any more, it runs again, three times at most.
     pub async fn read<T, F>(&self, query: F) -> Result<T, StoreError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
         self.0.breaker.check()?;
         let permit = self.0.gate.enter().await?;
-        self.on_pool(permit, query).await
+        self.on_pool(permit, move |connection| pool::again(connection, &query)).await
     }
 
     /// Runs `change` as one transaction, committed (and on disk) when this returns.

@@ -38,6 +38,7 @@ diesel::table! {
         work_count -> BigInt,
         favorite_count -> BigInt,
         created_at -> BigInt,
+        next_seq -> BigInt,
     }
 }
 
@@ -59,6 +60,7 @@ diesel::table! {
         video_id -> BigInt,
         active -> Bool,
         changed_at -> BigInt,
+        noticed -> Bool,
     }
 }
 
@@ -102,7 +104,24 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    ledger_mark (id) {
+        id -> BigInt,
+        ledger_id -> Text,
+        position -> BigInt,
+    }
+}
+
 diesel::joinable!(videos -> users (author_id));
 diesel::joinable!(comments -> users (user_id));
 diesel::joinable!(favorites -> videos (video_id));
-diesel::allow_tables_to_appear_in_same_query!(users, videos, favorites, follows, comments, conversations, messages);
+diesel::allow_tables_to_appear_in_same_query!(
+    users,
+    videos,
+    favorites,
+    follows,
+    comments,
+    conversations,
+    ledger_mark,
+    messages
+);

@@ -5,6 +5,7 @@ use diesel::prelude::*;
 use crate::backend::DbConnection;
 use crate::error::StoreError;
 use crate::ids::UserId;
+use crate::mark;
 use crate::tables::users;
 
 /// A user as every answer shows it (contract 3.1), without what depends on who looks.
@@ -31,6 +32,11 @@ pub struct UserRow {
     pub work_count: i64,
     /// Likes given.
     pub favorite_count: i64,
+    /// The mark this row was read with, in the same statement: which likes the two counts of likes contain.
+    #[diesel(select_expression = mark::now())]
+    #[diesel(select_expression_type = mark::Now)]
+    #[diesel(deserialize_as = Option<i64>)]
+    pub mark: mark::Position,
 }
 
 /// What a login needs to know.

@@ -1,12 +1,13 @@
 //! Videos: publishing, and the pages of the feed and of one author.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use diesel::prelude::*;
 
 use crate::backend::DbConnection;
 use crate::error::StoreError;
 use crate::ids::{UserId, VideoId};
+use crate::mark;
 use crate::tables::{clocks, users, videos};
 use crate::users::UserRow;
 
@@ -26,6 +27,11 @@ pub struct VideoRow {
     pub favorite_count: i64,
     /// Comments.
     pub comment_count: i64,
+    /// The mark this row was read with, in the same statement: which likes `favorite_count` contains.
+    #[diesel(select_expression = mark::now())]
+    #[diesel(select_expression_type = mark::Now)]
+    #[diesel(deserialize_as = Option<i64>)]
+    pub mark: mark::Position,
 }
 
 /// A video with its author.
@@ -143,4 +149,18 @@ pub fn referenced_media(connection: &mut DbConnection, hashes: &[String]) -> Res
         .load(connection)?
         .into_iter()
         .collect())
+}
+
+/// Videos by id, in the order of `ids`; those that do not exist are left out. One statement, by primary key.
+pub fn by_ids(connection: &mut DbConnection, ids: &[VideoId]) -> Result<Vec<VideoWithAuthor>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let rows: Vec<VideoWithAuthor> = videos::table
+        .inner_join(users::table)
+        .filter(videos::id.eq_any(ids))
+        .select((VideoRow::as_select(), UserRow::as_select()))
+        .load(connection)?;
+    let mut rows: HashMap<VideoId, VideoWithAuthor> = rows.into_iter().map(|row| (row.0.id, row)).collect();
+    Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
 }

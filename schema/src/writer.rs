@@ -9,6 +9,7 @@
 //! writes are short.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -17,7 +18,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::SimpleConnection;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::backend::DbConnection;
+use crate::backend::{BUSY_TIMEOUT_MS, DbConnection};
 use crate::error::StoreError;
 
 /// Jobs that may wait. Beyond it a write is refused as busy.
@@ -38,12 +39,15 @@ enum Message {
 }
 
 impl Writer {
-    /// Starts the writer's thread around its connection.
-    pub(crate) fn start(connection: DbConnection) -> Result<Self, StoreError> {
+    /// Starts the writer's thread around its connection to the file `path`.
+    pub(crate) fn start(connection: DbConnection, path: &Path) -> Result<Self, StoreError> {
         let (queue, jobs) = mpsc::channel(QUEUE);
         let thread = std::thread::Builder::new()
             .name("sqlite-writer".into())
-            .spawn(move || run(connection, jobs))
+            .spawn({
+                let log = Log::of(path);
+                move || run(connection, jobs, log)
+            })
             .map_err(|error| StoreError::Unavailable(error.to_string()))?;
         Ok(Self {
             queue,
@@ -140,13 +144,14 @@ where
     }
 }
 
-fn run(mut connection: DbConnection, mut jobs: mpsc::Receiver<Message>) {
+fn run(mut connection: DbConnection, mut jobs: mpsc::Receiver<Message>, mut log: Log) {
     let mut closing = false;
     while !closing {
         let Some(Message::Job(first)) = jobs.blocking_recv() else {
             break;
         };
         closing = group(&mut connection, first, &mut jobs);
+        log.fold_when_long(&mut connection);
     }
     jobs.close();
     while let Ok(message) = jobs.try_recv() {
@@ -156,6 +161,57 @@ fn run(mut connection: DbConnection, mut jobs: mpsc::Receiver<Message>) {
     }
     if let Err(error) = connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)") {
         tracing::warn!(%error, "the SQLite log could not be folded into its file; the next start does it");
+    }
+}
+
+/// SQLite's log. It starts over by itself only in a moment without readers, and under load there is none: it would grow
+/// with every write. So a long one is folded in here, which holds the writer back for as long as the readers of this
+/// moment take, but never longer than [`Log::WAIT`].
+struct Log {
+    path: PathBuf,
+    next_look: Instant,
+}
+
+impl Log {
+    const LONG: u64 = 16 << 20;
+    const WAIT: Duration = Duration::from_secs(1);
+    /// Between two looks at its length.
+    const LOOK: Duration = Duration::from_millis(20);
+    /// After a reader that took longer than that.
+    const PAUSE: Duration = Duration::from_secs(10);
+
+    fn of(database: &Path) -> Self {
+        let mut path = database.as_os_str().to_owned();
+        path.push("-wal");
+        Self {
+            path: path.into(),
+            next_look: Instant::now(),
+        }
+    }
+
+    fn fold_when_long(&mut self, connection: &mut DbConnection) {
+        let now = Instant::now();
+        if now < self.next_look {
+            return;
+        }
+        self.next_look = now + Self::LOOK;
+        if !self.is_long() {
+            return;
+        }
+        let folded = connection
+            .batch_execute(&format!("PRAGMA busy_timeout = {}", Self::WAIT.as_millis()))
+            .and_then(|()| connection.batch_execute("PRAGMA wal_checkpoint(TRUNCATE)"));
+        let restored = connection.batch_execute(&format!("PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}"));
+        if let Err(error) = folded.and(restored) {
+            tracing::warn!(%error, "the SQLite log is long and could not be folded into its file");
+        }
+        if self.is_long() {
+            self.next_look = Instant::now() + Self::PAUSE;
+        }
+    }
+
+    fn is_long(&self) -> bool {
+        std::fs::metadata(&self.path).is_ok_and(|log| log.len() >= Self::LONG)
     }
 }
 

@@ -6,12 +6,14 @@
 use std::collections::HashSet;
 
 use actix_web::HttpResponse;
+use ovation_actors::Counters;
+use ovation_actors::overlay::{Stale, View};
 use ovation_schema::comments::CommentRow;
 use ovation_schema::follows::LastMessage;
 use ovation_schema::messages::MessageRow;
 use ovation_schema::users::UserRow;
 use ovation_schema::videos::VideoRow;
-use ovation_schema::{UserId, VideoId};
+use ovation_schema::{StoreError, UserId, VideoId};
 use serde::Serialize;
 use time::{OffsetDateTime, UtcOffset};
 
@@ -74,13 +76,80 @@ pub struct User {
     favorite_count: i64,
 }
 
+/// What turns rows into answers, apart from who looks: where URLs begin, and the likes that no row has yet.
+#[derive(Clone)]
+pub struct Lens {
+    /// Where absolute URLs begin.
+    pub base: Base,
+    /// Who knows what was acknowledged and may not be in the rows.
+    pub counters: Counters,
+}
+
+/// One look at rows that have been read: by whom, and with which likes on top. Holds the overlay's lock, so it is made
+/// after the last query.
+pub struct Sight<'a> {
+    base: &'a Base,
+    likes: View<'a>,
+    counters: &'a Counters,
+    viewer: Option<UserId>,
+    flags: Flags,
+}
+
+/// What the store says of a viewer and a page.
+#[derive(Debug, Default)]
+pub struct Flags {
+    /// Those of the page's videos that the viewer likes.
+    pub favorites: HashSet<VideoId>,
+    /// Those of the page's users whom the viewer follows.
+    pub followed: HashSet<UserId>,
+}
+
+impl Flags {
+    /// For pages without videos.
+    pub fn following(followed: HashSet<UserId>) -> Self {
+        Self { favorites: HashSet::new(), followed }
+    }
+}
+
+impl Lens {
+    /// Looks as `viewer`, of whom the store says `flags`.
+    pub fn look(&self, viewer: Option<UserId>, flags: Flags) -> Sight<'_> {
+        Sight {
+            base: &self.base,
+            likes: self.counters.overlay().view(),
+            counters: &self.counters,
+            viewer,
+            flags,
+        }
+    }
+}
+
+impl Sight<'_> {
+    /// A row's counts brought up to date. Rows older than what memory keeps are read again, which the store does for a
+    /// conflict; and the flusher looks where the mark is, since it may have gone back.
+    fn fresh<T>(&self, counts: Result<T, Stale>) -> Result<T, StoreError> {
+        counts.map_err(|stale| {
+            self.counters.suspect_mark();
+            StoreError::Conflict(stale.to_string())
+        })
+    }
+
+    fn likes(&self, video: VideoId) -> bool {
+        let pending = self.viewer.and_then(|viewer| self.likes.pair(viewer, video));
+        pending.unwrap_or_else(|| self.flags.favorites.contains(&video))
+    }
+}
+
 impl User {
-    /// A user as somebody sees it who follows `followed`.
-    pub fn new(row: UserRow, followed: &HashSet<UserId>, base: &Base) -> Self {
+    /// A user as somebody sees it.
+    pub fn new(row: UserRow, sight: &Sight<'_>) -> Result<Self, StoreError> {
+        let counts = sight.likes.user_counts(row.id, row.favorite_count, row.total_favorited, row.mark.0);
+        let (favorite_count, total_favorited) = sight.fresh(counts)?;
+        let base = sight.base;
         let picture = |path: String, default: &'static str| base.join(if path.is_empty() { default } else { &path });
-        Self {
+        Ok(Self {
             id: row.id.0,
-            is_follow: followed.contains(&row.id),
+            is_follow: sight.flags.followed.contains(&row.id),
             avatar: picture(row.avatar, pictures::avatar_path(row.id.0)),
             background_image: picture(row.background_image, pictures::background_path(row.id.0)),
             name: row.name,
@@ -91,10 +160,10 @@ impl User {
             } else {
                 row.signature
             },
-            total_favorited: row.total_favorited,
+            total_favorited,
             work_count: row.work_count,
-            favorite_count: row.favorite_count,
-        }
+            favorite_count,
+        })
     }
 }
 
@@ -111,28 +180,22 @@ pub struct Video {
     title: String,
 }
 
-/// What a viewer's page of videos needs beside its rows.
-#[derive(Debug, Default)]
-pub struct Flags {
-    /// Those of the page's videos that the viewer likes.
-    pub favorites: HashSet<VideoId>,
-    /// Those of the page's users whom the viewer follows.
-    pub followed: HashSet<UserId>,
-}
-
 impl Video {
     /// A video as somebody sees it.
-    pub fn new((row, author): (VideoRow, UserRow), flags: &Flags, base: &Base) -> Self {
-        Self {
+    pub fn new((row, author): (VideoRow, UserRow), sight: &Sight<'_>) -> Result<Self, StoreError> {
+        let base = sight.base;
+        let count = sight.likes.video_count(row.id, row.favorite_count, row.mark.0);
+        let favorite_count = sight.fresh(count)?;
+        Ok(Self {
             id: row.id.0,
-            author: User::new(author, &flags.followed, base),
+            author: User::new(author, sight)?,
             play_url: base.join(&format!("/media/videos/{}.mp4", row.media_hash)),
             cover_url: base.join(&format!("/media/covers/{}.jpg", row.media_hash)),
-            favorite_count: row.favorite_count,
+            favorite_count,
             comment_count: row.comment_count,
-            is_favorite: flags.favorites.contains(&row.id),
+            is_favorite: sight.likes(row.id),
             title: row.title,
-        }
+        })
     }
 }
 

@@ -12,6 +12,7 @@ use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::LocalBoxFuture;
 use ovation_schema::{DbConnection, StoreError, UserId, now_ms, users};
 
+use super::answer::Lens;
 use super::base::Base;
 use super::params::Params;
 use crate::app::App;
@@ -90,6 +91,11 @@ impl Call {
         })
     }
 
+    /// What turns the rows of this request into its answer.
+    pub fn lens(&self) -> Lens {
+        Lens { base: self.base.clone(), counters: self.app.counters.clone(), }
+    }
+
     /// The claims of the presented token; a bad token is an error, none is `None`.
     pub fn claims(&self) -> Result<Option<Claims>, ApiError> {
         let Some(token) = self.params.token()? else {
@@ -123,7 +129,7 @@ impl Call {
     pub async fn read<T, F>(&self, access: Access, query: F) -> Result<T, ApiError>
     where
         T: Send + 'static,
-        F: FnOnce(&mut DbConnection, Option<UserId>) -> Result<T, StoreError> + Send + 'static,
+        F: Fn(&mut DbConnection, Option<UserId>) -> Result<T, StoreError> + Send + 'static,
     {
         let read = self
             .app

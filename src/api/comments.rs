@@ -4,10 +4,10 @@ use std::collections::HashSet;
 
 use actix_web::HttpResponse;
 use ovation_schema::comments::{self, Deleted, NewComment};
-use ovation_schema::{Change, CommentId, VideoId, follows, now_ms};
+use ovation_schema::{Change, CommentId, StoreError, VideoId, follows, now_ms};
 use serde::Serialize;
 
-use super::answer::{Comment, Nothing, User, success};
+use super::answer::{Comment, Flags, Nothing, User, success};
 use super::call::Call;
 use super::list::{self, Page};
 use super::params::{Action, Controls};
@@ -51,7 +51,7 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
     });
     let author = author.await?.ok_or(ApiError::NotFound("this video"))?;
     // Nobody follows themselves, and the comment's user is the viewer.
-    let user = User::new(author, &HashSet::new(), &call.base);
+    let user = User::new(author, &call.lens().look(None, Flags::default()))?;
     let row = comments::CommentRow {
         id,
         content,
@@ -78,7 +78,7 @@ async fn delete(call: &Call, video: VideoId) -> Result<HttpResponse, ApiError> {
 /// `GET /douyin/comment/list/`: every comment of a video, newest first.
 pub async fn comment_list(call: Call) -> Result<HttpResponse, ApiError> {
     let video = VideoId(call.params.required_id("video_id")?);
-    let (base, zone) = (call.base.clone(), call.app.config.utc_offset);
+    let (lens, zone) = (call.lens(), call.app.config.utc_offset);
     let start = (i64::MAX, CommentId(i64::MAX));
     list::answer(
         &call,
@@ -97,8 +97,9 @@ pub async fn comment_list(call: Call) -> Result<HttpResponse, ApiError> {
                 }
                 _ => HashSet::new(),
             };
-            let show = |(comment, user)| Comment::new(comment, User::new(user, &followed, &base), zone);
-            Ok(Page::new(rows.into_iter().map(show).collect(), last))
+            let sight = lens.look(viewer, Flags::following(followed));
+            let show = |(comment, user)| Ok(Comment::new(comment, User::new(user, &sight)?, zone));
+            Ok(Page::new(rows.into_iter().map(show).collect::<Result<_, StoreError>>()?, last))
         },
     )
     .await

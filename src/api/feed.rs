@@ -6,8 +6,7 @@ use ovation_schema::videos::{self, VideoRow};
 use ovation_schema::{DbConnection, StoreError, UserId, favorites, follows, now_ms};
 use serde::Serialize;
 
-use super::answer::{Flags, Video, success};
-use super::base::Base;
+use super::answer::{Flags, Lens, Video, success};
 use super::call::Call;
 use super::list::{self, Page};
 use crate::error::ApiError;
@@ -26,14 +25,14 @@ struct Feed {
 pub async fn feed(call: Call) -> Result<HttpResponse, ApiError> {
     let now = now_ms();
     let latest_time = call.params.latest_time();
-    let base = call.base.clone();
+    let lens = call.lens();
     let page = call.read(call.guest(), move |connection, viewer| {
         let before = bound(connection, latest_time, now)?;
         let rows = videos::feed(connection, before, FEED_PAGE)?;
         // On an empty page "now" lets the client start again at the top.
         let next_time = rows.last().map_or(now, |(video, _)| video.publish_time);
         Ok(Feed {
-            video_list: show(connection, viewer, rows, &base)?,
+            video_list: show(connection, viewer, rows, &lens)?,
             next_time,
         })
     });
@@ -48,16 +47,15 @@ pub async fn feed(call: Call) -> Result<HttpResponse, ApiError> {
 /// ignore it would give the first page for ever. The look costs a statement in that rare case only.
 fn bound(connection: &mut DbConnection, latest_time: Option<i64>, now: i64) -> Result<i64, StoreError> {
     match latest_time {
-        None => Ok(i64::MAX),
         Some(time) if time <= now || videos::is_publish_time(connection, time)? => Ok(time),
-        Some(_) => Ok(i64::MAX),
+        _ => Ok(i64::MAX),
     }
 }
 
 /// `GET /douyin/publish/list/`: everything a user has published, newest first.
 pub async fn publish_list(call: Call) -> Result<HttpResponse, ApiError> {
     let (author, access) = call.subject()?;
-    let base = call.base.clone();
+    let lens = call.lens();
     list::answer(
         &call,
         "video_list",
@@ -66,7 +64,7 @@ pub async fn publish_list(call: Call) -> Result<HttpResponse, ApiError> {
         move |connection, viewer, before| {
             let rows = videos::by_author(connection, author, before, list::PAGE)?;
             let next = rows.last().map(|(video, _)| video.publish_time);
-            Ok(Page::new(show(connection, viewer, rows, &base)?, next))
+            Ok(Page::new(show(connection, viewer, rows, &lens)?, next))
         },
     )
     .await
@@ -77,7 +75,7 @@ pub(super) fn show(
     connection: &mut DbConnection,
     viewer: Option<UserId>,
     rows: Vec<(VideoRow, UserRow)>,
-    base: &Base,
+    lens: &Lens,
 ) -> Result<Vec<Video>, StoreError> {
     let flags = match viewer {
         Some(viewer) if !rows.is_empty() => {
@@ -92,5 +90,6 @@ pub(super) fn show(
         }
         _ => Flags::default(),
     };
-    Ok(rows.into_iter().map(|row| Video::new(row, &flags, base)).collect())
+    let sight = lens.look(viewer, flags);
+    rows.into_iter().map(|row| Video::new(row, &sight)).collect()
 }

@@ -58,13 +58,13 @@ pub async fn answer<T, C, F>(
 ) -> Result<HttpResponse, ApiError>
 where
     T: Serialize + 'static,
-    C: Send + 'static,
+    C: Clone + Send + 'static,
     F: Fn(&mut DbConnection, Option<UserId>, C) -> Result<Page<T, C>, StoreError> + Clone + Send + 'static,
 {
     let first = page.clone();
     let (mut body, next, viewer) = call
         .read(access, move |connection, viewer| {
-            let page = first(connection, viewer, start)?;
+            let page = first(connection, viewer, start.clone())?;
             let mut body = format!(r#"{{"status_code":0,"status_msg":"","{field}":["#).into_bytes();
             write_items(&mut body, &page.items, true)?;
             Ok((body, page.next, viewer))
@@ -120,7 +120,7 @@ async fn produce<T, C, F>(
     page: F,
 ) where
     T: Serialize + 'static,
-    C: Send + 'static,
+    C: Clone + Send + 'static,
     F: Fn(&mut DbConnection, Option<UserId>, C) -> Result<Page<T, C>, StoreError> + Clone + Send + 'static,
 {
     let _place = place;
@@ -133,7 +133,7 @@ async fn produce<T, C, F>(
         let Some(next) = following else { return };
         let query = page.clone();
         let read = app.store.read(move |connection| {
-            let page = query(connection, viewer, next)?;
+            let page = query(connection, viewer, next.clone())?;
             let mut body = Vec::new();
             write_items(&mut body, &page.items, false)?;
             if page.next.is_none() {

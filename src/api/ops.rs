@@ -41,9 +41,22 @@ pub async fn readyz(app: Data<App>) -> HttpResponse {
         app.store.ping().await.err().map(ApiError::from)
     };
     match error {
-        None => HttpResponse::Ok().json(json!({ "status": "ready" })),
+        None => HttpResponse::Ok().json(json!({ "status": "ready", "likes": likes(&app) })),
         Some(error) => HttpResponse::ServiceUnavailable().json(Failure::of(&error)),
     }
+}
+
+/// How the likes' way to the database goes. A flush that fails does not make the server unready: likes go on, and count.
+fn likes(app: &App) -> serde_json::Value {
+    let status = app.counters.status();
+    json!({
+        "waiting": status.waiting,
+        "oldest_ms": status.oldest_ms,
+        "failures": status.failures,
+        "problem": status.problem.map(|problem| format!("{problem:?}").to_lowercase()),
+        "set_aside": status.quarantined,
+        "dropped": status.dropped,
+    })
 }
 
 #[derive(Serialize)]

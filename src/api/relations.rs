@@ -8,7 +8,7 @@ use ovation_schema::follows::{self, Cursor};
 use ovation_schema::users::UserRow;
 use ovation_schema::{Change, DbConnection, StoreError, UserId, now_ms};
 
-use super::answer::{Friend, Nothing, User, success};
+use super::answer::{Flags, Friend, Nothing, User, success};
 use super::call::Call;
 use super::list::{self, Page};
 use super::params::Action;
@@ -46,19 +46,16 @@ type UserPage = fn(&mut DbConnection, UserId, Cursor, i64) -> Result<Vec<(i64, U
 
 async fn user_list(call: Call, page: UserPage) -> Result<HttpResponse, ApiError> {
     let (user, access) = call.subject()?;
-    let base = call.base.clone();
+    let lens = call.lens();
     let start = (i64::MAX, UserId(i64::MAX));
     list::answer(&call, "user_list", access, start, move |connection, viewer, cursor| {
         let rows = page(connection, user, cursor, list::PAGE)?;
         let last = rows.last().map(|(time, user)| (*time, user.id));
         let users: Vec<_> = rows.iter().map(|(_, user)| user.id).collect();
         let followed = followed(connection, viewer, &users)?;
-        Ok(Page::new(
-            rows.into_iter()
-                .map(|(_, row)| User::new(row, &followed, &base))
-                .collect(),
-            last,
-        ))
+        let sight = lens.look(viewer, Flags::following(followed));
+        let users = rows.into_iter().map(|(_, row)| User::new(row, &sight));
+        Ok(Page::new(users.collect::<Result<_, _>>()?, last))
     })
     .await
 }
@@ -81,7 +78,7 @@ type FriendCursor = Option<(Arc<[UserId]>, usize)>;
 /// is follows from the token: with whom somebody talks is nobody else's business.
 pub async fn friend_list(call: Call) -> Result<HttpResponse, ApiError> {
     let access = call.user()?;
-    let base = call.base.clone();
+    let lens = call.lens();
     list::answer(
         &call,
         "user_list",
@@ -102,8 +99,9 @@ pub async fn friend_list(call: Call) -> Result<HttpResponse, ApiError> {
             let page = &order[sent..upto];
             let rows = follows::friend_rows(connection, viewer, page)?;
             let followed = followed(connection, Some(viewer), page)?;
-            let show = |(row, last)| Friend::new(User::new(row, &followed, &base), last, viewer);
-            let items = rows.into_iter().map(show).collect();
+            let sight = lens.look(Some(viewer), Flags::following(followed));
+            let show = |(row, last)| Ok(Friend::new(User::new(row, &sight)?, last, viewer));
+            let items = rows.into_iter().map(show).collect::<Result<_, StoreError>>()?;
             let next = (upto < order.len()).then(|| Some((Arc::clone(&order), upto)));
             Ok(Page::with_next(items, next))
         },

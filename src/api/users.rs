@@ -1,5 +1,7 @@
 //! Registration, login and profiles (contract 5.2 to 5.4).
 
+use std::collections::HashSet;
+
 use actix_web::HttpResponse;
 use ovation_schema::users::{self, FIRST_TOKEN_VERSION, NewUser};
 use ovation_schema::{StoreError, UserId, now_ms};
@@ -145,16 +147,16 @@ fn issue(app: &App, user: UserId, version: i64) -> LoggedIn {
 /// `GET /douyin/user/`: a profile; without `user_id` the token's owner's, which the official test asks for.
 pub async fn user(call: Call) -> Result<HttpResponse, ApiError> {
     let (user, access) = call.subject()?;
-    let base = call.base.clone();
+    let lens = call.lens();
     let found = call.read(access, move |connection, viewer| {
         let Some(row) = users::find(connection, user)? else {
             return Ok(None);
         };
         let followed = match viewer {
             Some(viewer) => ovation_schema::follows::among(connection, viewer, &[user])?,
-            None => Flags::default().followed,
+            None => HashSet::new(),
         };
-        Ok(Some(User::new(row, &followed, &base)))
+        User::new(row, &lens.look(viewer, Flags::following(followed))).map(Some)
     });
     let user = found.await?.ok_or(ApiError::NotFound("this user"))?;
     Ok(success(Profile { user }))

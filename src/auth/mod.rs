@@ -2,8 +2,10 @@
 //!
 //! Owns hashing, verifying, signing and the key file. Never reads a request or a database; a user's row is the caller's.
 
+mod confirmed;
 pub mod password;
 pub mod token;
 
+pub use confirmed::Confirmed;
 pub use password::{PasswordError, PasswordHasher, PoolSettings, Verdict};
 pub use token::{Claims, KeyError, TokenError, TokenKey, Tokens};

@@ -1,18 +1,24 @@
 //! The work behind the commands that need the store, the server or the media room.
 
 use std::ffi::OsString;
+use std::path::Path;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
+use ovation_actors::Entry;
+use ovation_actors::ledger::{self, Ledger as _, SqliteLedger};
 use ovation_schema::users::{self, NewUser};
-use ovation_schema::{Claim, Store, StoreError, UserId, migrate as migrations, now_ms};
+use ovation_schema::{
+    Claim, Options, Store, StoreError, UserId, migrate as migrations, now_ms, verify as recounting,
+};
 
-use super::{MigrateAction, Secret, SeedArgs, ServeArgs, UsageError, UserAction, print_line};
+use super::{LedgerAction, MigrateAction, Secret, SeedArgs, ServeArgs, UsageError, UserAction, Verdict, VerifyArgs, print_line};
 use crate::auth::{PasswordHasher, PoolSettings};
 use crate::config::Config;
-use crate::identity::DataDir;
+use crate::control::{self, Found};
+use crate::identity::{DataDir, DataDirError};
 use crate::seed::{self, Size};
 use crate::server::{Server, store_options};
-use crate::{demo, media};
+use crate::{demo, likes, media};
 
 /// Runs the server until a signal ends it.
 pub fn serve(config: Config, args: &ServeArgs) -> anyhow::Result<()> {
@@ -156,4 +162,112 @@ pub fn cover_child(args: &[OsString]) -> anyhow::Result<()> {
         0 => Ok(()),
         code => std::process::exit(code),
     }
+}
+
+/// Recounts every counter. Takes the locks and brings what the ledger holds into the database first; where a server has
+/// the locks, it asks that one.
+pub fn verify(config: &Config, args: VerifyArgs) -> anyhow::Result<()> {
+    let found = match Offline::open(config) {
+        Ok(offline) => offline.verify(args.repair)?,
+        Err(error) if !is_in_use(&error) => return Err(error),
+        Err(_) if args.repair => bail!("a server runs in this data folder: stop it, then repair"),
+        Err(_) => control::ask_to_verify(&config.data_dir)?,
+    };
+    for Found { counter, id, stored, counted } in &found {
+        print_line(&format!("{counter} of {id}: says {stored}, its rows say {counted}"))?;
+    }
+    match (found.len(), args.repair) {
+        (0, _) => Ok(print_line("every counter is exact")?),
+        (wrong, false) => Err(Verdict::Wrong(wrong).into()),
+        (mended, true) => Err(Verdict::Mended(mended).into()),
+    }
+}
+
+fn is_in_use(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(DataDirError::InUse(..)))
+}
+
+/// A store that no server has, with its ledger brought in.
+struct Offline {
+    options: Options,
+    store: Store,
+    _claim: Option<Claim>,
+    /// Last: nothing may be open in the folder when its lock goes.
+    _data_dir: DataDir,
+}
+
+impl Offline {
+    fn open(config: &Config) -> anyhow::Result<Self> {
+        let data_dir = DataDir::open(&config.data_dir)?;
+        let options = store_options(config, data_dir.path());
+        let claim = Claim::take(&options, || std::process::exit(1))?;
+        let store = Store::open(&options)?;
+        let counters = likes::start(config, data_dir.path(), &store)?;
+        likes::flush(&counters)?.context("the ledger can't be brought into the database")?;
+        likes::stop(&counters, config.shutdown_timeout)?;
+        Ok(Self { options, store, _claim: claim, _data_dir: data_dir })
+    }
+
+    fn verify(self, repair: bool) -> anyhow::Result<Vec<Found>> {
+        let found = if repair {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            runtime.block_on(self.store.write(recounting::mend))?
+        } else {
+            recounting::recount(&mut ovation_schema::connect(&self.options)?)?
+        };
+        self.store.close();
+        Ok(found.into_iter().map(Found::from).collect())
+    }
+}
+
+/// Looks into the ledger, or mends it. A server must not run in this folder: the ledger has one reader and writer.
+pub fn ledger(config: &Config, action: LedgerAction) -> anyhow::Result<()> {
+    let data_dir = DataDir::open(&config.data_dir)?;
+    let path = data_dir.path().join(likes::LEDGER_FILE);
+    if !path.exists() {
+        bail!("there is no ledger in this data folder yet");
+    }
+    match action {
+        LedgerAction::Stat => ledger_stat(&path),
+        LedgerAction::Dump => {
+            let mut ledger = SqliteLedger::open_any(&path)?;
+            ledger::dump(&mut ledger, &mut std::io::stdout().lock())?;
+            Ok(())
+        }
+        LedgerAction::Repair => ledger_repair(&path),
+    }
+}
+
+fn ledger_stat(path: &Path) -> anyhow::Result<()> {
+    let mut ledger = SqliteLedger::open_any(path)?;
+    let stat = ledger.stat()?;
+    for (name, value) in [
+        ("entries", stat.entries.to_string()),
+        ("groups", stat.groups.to_string()),
+        ("unflushed", stat.unflushed.to_string()),
+        ("first", stat.first.to_string()),
+        ("last", stat.last.to_string()),
+        ("trimmed_to", stat.trimmed_to.to_string()),
+        ("bytes", stat.bytes.to_string()),
+        ("oldest_ms", stat.oldest_ms.map_or_else(|| "none".to_owned(), |ms| ms.to_string())),
+        ("quarantined", stat.quarantined.to_string()),
+        ("rejected_groups", stat.rejected_groups.to_string()),
+    ] {
+        print_line(&format!("{name:<16} {value}"))?;
+    }
+    for set_aside in ledger.quarantined()? {
+        let Entry { position, like } = set_aside.entry;
+        let (user, video, reason) = (like.user, like.video, set_aside.reason);
+        print_line(&format!("set aside: position {position}, user {user}, video {video}: {reason}"))?;
+    }
+    Ok(())
+}
+
+fn ledger_repair(path: &Path) -> anyhow::Result<()> {
+    let report = SqliteLedger::repair(path)?;
+    print_line(&format!("sound: {} entries, up to position {}", report.entries, report.sound_to))?;
+    for rejected in &report.rejected {
+        print_line(&format!("set aside: positions {} to {}: {}", rejected.first, rejected.last, rejected.reason))?;
+    }
+    Ok(())
 }

@@ -96,6 +96,11 @@ pub enum Command {
     /// Create a user or set a password
     #[command(subcommand)]
     User(UserAction),
+    /// Recount every counter from the rows; exit code 3 when one was wrong
+    Verify(VerifyArgs),
+    /// Look into the ledger of likes that are not in the database yet
+    #[command(subcommand)]
+    Ledger(LedgerAction),
     /// Show version, commit, target and stores
     Version,
     /// Ask the running server whether it is ready; exit code 0 or 1
@@ -145,6 +150,36 @@ pub enum MigrateAction {
     Revert,
 }
 
+/// `ovation verify`: beside a running server it asks that server.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Args)]
+pub struct VerifyArgs {
+    /// Set wrong counters to what the rows say; the server must be stopped
+    #[arg(long)]
+    pub repair: bool,
+}
+
+/// `ovation ledger …`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
+pub enum LedgerAction {
+    /// Show how much it holds, from when, and what was set aside
+    Stat,
+    /// Print every entry as a line of JSON
+    Dump,
+    /// Keep what is sound of a damaged ledger and set the rest aside
+    Repair,
+}
+
+/// Counters were wrong: an outcome with an exit code of its own, 3, so that a script can tell it from a failure.
+#[derive(Debug, thiserror::Error)]
+pub enum Verdict {
+    /// And still are.
+    #[error("{0} counters differ from their rows; `ovation verify --repair` sets them right")]
+    Wrong(usize),
+    /// And were set right.
+    #[error("{0} counters differed from their rows and were set right")]
+    Mended(usize),
+}
+
 /// `ovation config …`
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Subcommand)]
 pub enum ConfigAction {
@@ -184,13 +219,13 @@ pub struct SeedArgs {
     /// Which world
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// How many follows [default: by the number of users]
+    /// How many follows [default: five a user]
     #[arg(long, value_parser = value_parser!(u64).range(0..=1_000_000_000))]
     pub follows: Option<u64>,
-    /// How many comments [default: by the number of likes]
+    /// How many comments [default: a tenth of the likes]
     #[arg(long, value_parser = value_parser!(u64).range(0..=1_000_000_000))]
     pub comments: Option<u64>,
-    /// How many messages [default: by the number of users]
+    /// How many messages [default: one a user]
     #[arg(long, value_parser = value_parser!(u64).range(0..=1_000_000_000))]
     pub messages: Option<u64>,
     /// One password for all of them, for load tests [default: nobody can log in]
@@ -232,6 +267,8 @@ fn try_parse(args: impl IntoIterator<Item = OsString>) -> Result<(Options, Comma
 pub fn exit_code(error: &anyhow::Error) -> u8 {
     if error.is::<ConfigError>() || error.is::<UsageError>() {
         2
+    } else if error.is::<Verdict>() {
+        3
     } else {
         1
     }

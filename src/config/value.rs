@@ -37,6 +37,32 @@ const SIZES: [(&str, u64); 7] = [
     ("B", 1),
 ];
 
+/// When a like counts as recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LedgerSync {
+    /// When it is on disk: survives a power cut.
+    Always,
+    /// When the operating system has it: survives `kill -9`, not a power cut.
+    Os,
+}
+
+impl LedgerSync {
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        match text {
+            "always" => Ok(Self::Always),
+            "os" => Ok(Self::Os),
+            _ => Err(format!("{} is neither always nor os", quoted(text))),
+        }
+    }
+
+    pub(super) fn show(self) -> String {
+        match self {
+            Self::Always => "always".to_owned(),
+            Self::Os => "os".to_owned(),
+        }
+    }
+}
+
 /// How log lines look.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LogFormat {

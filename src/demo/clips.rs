@@ -14,7 +14,8 @@ const COVERS_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
 pub struct KeptClips(Vec<Kept>);
 
 impl KeptClips {
-    /// Keeps every clip of the demo world and begins the covers. A failure leaves nothing behind.
+    /// Keeps every clip of the demo world and waits a moment for the covers, so that the first visitor sees real ones at
+    /// once. A failure leaves nothing behind.
     pub async fn keep(media: &Media) -> anyhow::Result<Self> {
         let mut kept = Self(Vec::with_capacity(CLIPS.len()));
         for clip in &CLIPS {
@@ -26,6 +27,9 @@ impl KeptClips {
                 }
             }
         }
+        let covers = kept.0.iter().map(|clip| media.covers().get(clip.hash()));
+        // A cover that is late or fails is not the start's business: it is tried again when it is asked for.
+        let _ = tokio::time::timeout(COVERS_WAIT, join_all(covers)).await;
         Ok(kept)
     }
 
@@ -34,11 +38,8 @@ impl KeptClips {
         self.0.iter().map(|kept| kept.hash().to_string()).collect()
     }
 
-    /// The rows are written. Waits a moment for the covers, so that the first visitor sees real ones at once.
-    pub async fn commit(self, media: &Media) {
-        let covers = self.0.iter().map(|kept| media.covers().get(kept.hash()));
-        // A cover that is late or fails is not the start's business: it is tried again when it is asked for.
-        let _ = tokio::time::timeout(COVERS_WAIT, join_all(covers)).await;
+    /// The rows are written.
+    pub fn commit(self) {
         self.0.into_iter().for_each(Kept::commit);
     }
 

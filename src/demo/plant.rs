@@ -23,8 +23,8 @@ const BETWEEN_FOLLOWS_MS: i64 = 10 * MINUTE_MS;
 
 /// What is not in the world itself.
 pub struct Makings {
-    /// One PHC string for each of [`USERS`].
-    pub password_hashes: Vec<String>,
+    /// The PHC string of everybody.
+    pub password_hash: String,
     /// One media name for each clip.
     pub media: Vec<String>,
     /// The present, in milliseconds since the epoch.
@@ -52,11 +52,11 @@ fn ids<K: Kind>(connection: &mut DbConnection, count: usize) -> Result<impl Iter
 fn add_users(connection: &mut DbConnection, makings: &Makings) -> Result<Vec<UserId>, StoreError> {
     let people: Vec<UserId> = ids(connection, USERS.len())?.collect();
     let mut created_at = makings.now_ms - REGISTERED_MINUTES_AGO * MINUTE_MS;
-    for ((user, id), hash) in USERS.iter().zip(&people).zip(&makings.password_hashes) {
+    for (user, id) in USERS.iter().zip(&people) {
         let new = NewUser {
             id: *id,
             name: user.name.to_owned(),
-            password_hash: hash.clone(),
+            password_hash: makings.password_hash.clone(),
             created_at,
         };
         users::insert(connection, &new)?;

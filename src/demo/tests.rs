@@ -30,7 +30,7 @@ fn start(folder: &Path) -> (Server, Demo) {
 
 fn read<T: Send + 'static>(
     server: &Server,
-    query: impl FnOnce(&mut ovation_schema::DbConnection) -> Result<T, StoreError> + Send + 'static,
+    query: impl Fn(&mut ovation_schema::DbConnection) -> Result<T, StoreError> + Send + 'static,
 ) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -104,26 +104,23 @@ fn walk(folder: &Path) -> usize {
 }
 
 #[test]
-fn every_account_has_the_password_and_a_hash_of_its_own() {
+fn every_account_has_the_password() {
     let folder = tempfile::tempdir().unwrap();
     let (server, demo) = start(folder.path());
     let Demo::Ready(password) = demo else {
         panic!("{demo:?}")
     };
     let hashes = read(&server, |connection| {
-        lines(connection, "SELECT password_hash AS line FROM users")
+        lines(connection, "SELECT DISTINCT password_hash AS line FROM users")
     });
-    let distinct: std::collections::HashSet<_> = hashes.iter().collect();
-    assert_eq!(distinct.len(), USERS.len());
+    let [hash] = hashes.try_into().unwrap();
     let pool = crate::auth::PasswordHasher::start(crate::auth::PoolSettings::default()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .unwrap();
-    for hash in hashes {
-        let verdict = runtime.block_on(pool.verify(password.clone(), Some(hash))).unwrap();
-        assert_eq!(verdict, Verdict::Right { rehash_needed: false });
-    }
+    let verdict = runtime.block_on(pool.verify(password, Some(hash))).unwrap();
+    assert_eq!(verdict, Verdict::Right { rehash_needed: false });
 }
 
 #[test]
@@ -169,7 +166,7 @@ fn a_failure_leaves_an_empty_store() {
         .build()
         .unwrap();
     let makings = Makings {
-        password_hashes: vec!["hash".into(); USERS.len()],
+        password_hash: "hash".into(),
         media: vec!["0".repeat(64); crate::demo_world::CLIPS.len()],
         now_ms: now_ms(),
     };

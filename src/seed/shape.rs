@@ -22,7 +22,7 @@ pub struct Shares {
 
 impl Shares {
     /// Splits `total` over ranks 1 to `ranks`, none above `cap`. What does not fit (`ranks * cap` is below the total) is
-    /// left out; whoever calls makes sure that it fits.
+    /// left out; whoever calls makes sure that it fits. `ranks * cap` must be a number of 64 bits.
     pub fn new(total: u64, ranks: u64, cap: u64) -> Self {
         let cap = cap.min(total);
         let mut shares = Self {

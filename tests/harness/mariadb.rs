@@ -1,6 +1,6 @@
 //! A MariaDB of the tests' own: in a temporary folder, on a free port, gone with the test process.
 //!
-//! A small shell stands guard over the server: it starts it for every line it reads and, when its input ends because
+//! A small shell stands guard over the server: it installs and starts it when told to and, when its input ends because
 //! the test process is gone (also after a kill -9), kills it and removes the folder. Never touches a MariaDB that was
 //! there before.
 
@@ -17,12 +17,27 @@ use super::together::eventually;
 
 const GUARD: &str = r#"
 dir=$1; shift
-while read -r _; do
-  mariadbd "$@" </dev/null >>"$dir/log" 2>&1 &
-  pid=$!
-  echo "$pid"
+# An answer that nobody waits for any more must not end the guard before it has cleaned up.
+trap '' PIPE
+# A MariaDB that starts removes the temporary tables of all others that share its folder for them.
+mkdir "$dir/tmp"
+while read -r order; do
+  case $order in
+  install)
+    mariadb-install-db --no-defaults --user=root --skip-test-db --auth-root-authentication-method=normal \
+      --innodb-log-file-size=16M --innodb-undo-tablespaces=0 \
+      --datadir="$dir/data" --tmpdir="$dir/tmp" </dev/null >>"$dir/log" 2>&1
+    echo "$?"
+    ;;
+  launch)
+    mariadbd "$@" --tmpdir="$dir/tmp" </dev/null >>"$dir/log" 2>&1 &
+    pid=$!
+    echo "$pid"
+    ;;
+  esac
 done
-kill -9 "$pid"; wait; rm -rf "$dir"
+if [ -n "$pid" ]; then kill -9 "$pid"; wait; fi
+rm -rf "$dir"
 "#;
 
 const FOLDER_PREFIX: &str = "ovation-stories-mariadb-";
@@ -52,16 +67,17 @@ pub fn shared() -> &'static Instance {
 impl Instance {
     /// Starts a server of its own; for stories that stop or kill it.
     pub fn start() -> Self {
-        sweep();
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        sweep();
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let folder = std::env::temp_dir().join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
         std::fs::create_dir(&folder).expect("a temporary folder for MariaDB");
-        install(&folder);
         let port = free_port();
+        let mut guard = Guard::over(&folder, port);
+        guard.install(&folder);
         let instance = Self {
             port,
-            guard: Mutex::new(Guard::over(&folder, port)),
+            guard: Mutex::new(guard),
             folder,
             next_database: AtomicU32::new(1),
         };
@@ -109,6 +125,11 @@ impl Instance {
     /// Freezes the server: connections stay, nothing answers.
     pub fn freeze(&self) {
         self.signal("STOP");
+        let pid = self.guard.lock().unwrap().pid.expect("a running MariaDB");
+        eventually("every thread of MariaDB stands still", Duration::from_secs(10), || {
+            let mut threads = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap().flatten();
+            threads.all(|thread| state(&thread.path()) == 'T').then_some(())
+        });
     }
 
     /// Ends a freeze.
@@ -120,11 +141,10 @@ impl Instance {
     pub fn crash(&self) {
         self.signal("KILL");
         let pid = self.guard.lock().unwrap().pid.take().expect("a running MariaDB");
-        let stat = PathBuf::from(format!("/proc/{pid}/stat"));
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        // The guard reaps it only with its next order; a zombie holds no port and no file.
         eventually("a killed MariaDB is gone", Duration::from_secs(10), || {
-            // The guard reaps it only with its next order; a zombie holds no port and no file.
-            let state = std::fs::read_to_string(&stat).unwrap_or_else(|_| ") Z".to_owned());
-            state.contains(") Z").then_some(())
+            (state(&process) == 'Z').then_some(())
         });
     }
 
@@ -167,12 +187,29 @@ impl Guard {
         }
     }
 
-    fn launch(&mut self) {
-        assert!(self.pid.is_none(), "MariaDB runs already");
-        writeln!(self.orders, "launch").unwrap();
+    /// Gives an order and waits for its one line of answer.
+    fn order(&mut self, word: &str) -> String {
+        writeln!(self.orders, "{word}").unwrap();
         let mut line = String::new();
         self.answers.read_line(&mut line).unwrap();
-        self.pid = Some(line.trim().parse().expect("the guard answers with a process id"));
+        line.trim().to_owned()
+    }
+
+    fn install(&mut self, folder: &Path) {
+        let status = self.order("install");
+        let not_found = "127";
+        assert_ne!(
+            status, not_found,
+            "MariaDB is not installed: run tests/setup once; no story is skipped without it"
+        );
+        let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+        assert_eq!(status, "0", "mariadb-install-db: {log}");
+    }
+
+    fn launch(&mut self) {
+        assert!(self.pid.is_none(), "MariaDB runs already");
+        let answer = self.order("launch");
+        self.pid = Some(answer.parse().expect("the guard answers with a process id"));
     }
 }
 
@@ -192,22 +229,11 @@ fn program(name: &str) -> Command {
     command
 }
 
-fn install(folder: &Path) {
-    let output = program("mariadb-install-db")
-        .args([
-            "--no-defaults",
-            "--user=root",
-            "--skip-test-db",
-            "--auth-root-authentication-method=normal",
-        ])
-        .args(["--innodb-log-file-size=16M", "--innodb-undo-tablespaces=0"])
-        .arg(format!("--datadir={}", folder.join("data").display()))
-        .output()
-        .unwrap_or_else(|error| {
-            panic!("MariaDB is not installed ({error}): run tests/setup once; no story is skipped without it")
-        });
-    let complaint = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "mariadb-install-db: {complaint}");
+/// The state letter of a process or thread by its folder below `/proc`; Z as well when it is gone.
+fn state(process: &Path) -> char {
+    let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
+    let after_name = stat.rsplit(')').next().unwrap_or_default();
+    after_name.trim_start().chars().next().unwrap_or('Z')
 }
 
 fn free_port() -> u16 {
@@ -226,7 +252,7 @@ fn sweep() {
         let guard_had_time = entry
             .metadata()
             .and_then(|known| known.modified())
-            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_secs(60)));
+            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_mins(1)));
         if guard_had_time && !Path::new("/proc").join(owner).exists() {
             let _ = std::fs::remove_dir_all(entry.path());
         }

@@ -14,7 +14,7 @@ pub mod world;
 pub use answer::Reply;
 pub use persona::Persona;
 pub use shapes::{Comment, User, Video};
-pub use site::{ENDPOINTS, Site, TokenRule};
+pub use site::{ENDPOINTS, Params, Site, TokenRule};
 pub use together::{at_once, eventually};
 pub use world::{Kind, World};
 

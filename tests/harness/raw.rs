@@ -114,7 +114,7 @@ pub fn exchange(address: SocketAddr, request: impl AsRef<[u8]>) -> Option<Reply>
 pub fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> String {
     let mut text = format!("{method} {target} HTTP/1.1\r\nHost: phone.test:8080\r\n");
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        text.extend([name, ": ", value, "\r\n"]);
     }
     text.push_str("\r\n");
     text

@@ -80,7 +80,7 @@ impl Site {
             .max_redirects_will_error(false)
             .proxy(None)
             .max_idle_connections_per_host(64)
-            .timeout_global(Some(Duration::from_secs(60)))
+            .timeout_global(Some(Duration::from_mins(1)))
             .build()
             .into();
         Self {

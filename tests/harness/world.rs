@@ -5,6 +5,8 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use ovation::config::Config;
+use ovation::control::SOCKET;
+use ovation::likes::LEDGER_FILE;
 use ovation::server::{STORE_FILE, Server, store_options};
 use ovation_schema::{DbConnection, StoreError};
 use tempfile::TempDir;
@@ -100,6 +102,13 @@ impl World {
         self.server = Some(server);
     }
 
+    /// Tries to, where it should be refused: the reason.
+    pub fn try_start_again(&mut self) -> Result<(), String> {
+        assert!(self.server.is_none(), "stop it first");
+        let started = Server::start(self.config.clone());
+        started.map(drop).map_err(|error| format!("{error:#}"))
+    }
+
     /// A connection to its database beside the server's own, for what no visitor could do.
     pub fn connection(&self) -> DbConnection {
         let options = store_options(&self.config, self.data_dir());
@@ -123,7 +132,7 @@ impl World {
         (self.server().store().statements() - before, result)
     }
 
-    /// Every file below the data folder that is no part of the database, by its relative path.
+    /// Every file below the data folder that is no part of the database or the ledger, by its relative path.
     pub fn files(&self) -> BTreeSet<PathBuf> {
         let mut found = BTreeSet::new();
         collect(self.data_dir(), self.data_dir(), &mut found);
@@ -132,6 +141,8 @@ impl World {
 }
 
 fn serve(config: &Config) -> Server {
+    // Warnings and errors of the servers in this process, for when a story fails. The second call is refused.
+    let _ = ovation::logging::init("warn", ovation::config::LogFormat::Json);
     let helper = env!("CARGO_BIN_EXE_ovation").into();
     Server::start_with_helper(config.clone(), helper).unwrap_or_else(|error| panic!("the server starts: {error:#}"))
 }
@@ -141,7 +152,7 @@ fn collect(top: &Path, folder: &Path, found: &mut BTreeSet<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             collect(top, &path, found);
-        } else if !path.to_string_lossy().contains(STORE_FILE) {
+        } else if ![STORE_FILE, LEDGER_FILE, SOCKET].iter().any(|part| path.to_string_lossy().contains(part)) {
             found.insert(path.strip_prefix(top).unwrap().to_owned());
         }
     }

@@ -1,6 +1,6 @@
 //! Comments: newest first, complete, byte-exact, deleted only by who wrote them (contract 6.3, 6.4).
 
-use crate::harness::{Comment, Kind, Video, World, at_once, on_both_stores};
+use crate::harness::{Comment, Kind, Params, Video, World, at_once, on_both_stores};
 
 on_both_stores!(
     a_comment_comes_back_whole_and_is_listed_at_once,
@@ -108,7 +108,7 @@ fn lengths_are_counted_in_characters_and_nothing_is_cut(kind: Kind) {
     }
     for text in ["", &"x".repeat(1000), &"🦀".repeat(1000), &"界".repeat(20_000)] {
         let before = count(&world, &video);
-        let params: crate::harness::site::Params<'_> = &[
+        let params: Params<'_> = &[
             ("video_id", &video.id),
             ("action_type", &1),
             ("comment_text", &text),
@@ -142,8 +142,7 @@ fn only_its_author_deletes_a_comment_and_only_once(kind: Kind) {
     world.guest().uncomment(video.id, comment.id).refused();
     ben.uncomment(video.id, 99).refused();
     for bad in ["", "0", "-1", "abc", "1.5"] {
-        let params: crate::harness::site::Params<'_> =
-            &[("video_id", &video.id), ("action_type", &2), ("comment_id", &bad)];
+        let params: Params<'_> = &[("video_id", &video.id), ("action_type", &2), ("comment_id", &bad)];
         ben.post("/douyin/comment/action/", params).refused();
     }
     assert_eq!(count(&world, &video), 2);

@@ -61,7 +61,7 @@ fn forty_toggles_of_one_person_end_in_one_exact_state(kind: Kind) {
     let video = ann.publishes("sea");
     for _ in 0..3 {
         at_once(40, |number| {
-            ben.favorite(video.id, 1 + i64::from(number % 2 == 1)).done()
+            ben.favorite(video.id, 1 + i64::from(number % 2 == 1)).done();
         });
         let liked = ben.sees(&video).is_favorite;
         agree(&ben, &ann, &video, liked);

@@ -58,6 +58,7 @@ fn any_walk_sees_everything_older_exactly_once(kind: Kind) {
                     break;
                 }
                 seen.extend(page.videos.iter().map(|video| video.id));
+                prop_assert!(seen.len() <= expected.len(), "a scroll has an end");
                 let (as_ben, step) = steps[turn % steps.len()];
                 match step {
                     Between::Nothing => {}

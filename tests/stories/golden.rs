@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use crate::harness::clip::{CLIP, Multipart};
-use crate::harness::{Kind, Reply, World, on_both_stores};
+use crate::harness::{Kind, Params, Reply, World, on_both_stores};
 
 on_both_stores!(answers_are_the_same_on_the_wire);
 
@@ -25,12 +25,12 @@ fn mask(text: &str, key: &str) -> String {
     for part in parts {
         let (end, value) = if part.starts_with("\"\"") {
             (2, "\"\"")
-        } else if part.starts_with('"') {
-            (part[1..].find('"').unwrap() + 2, "\"…\"")
+        } else if let Some(text) = part.strip_prefix('"') {
+            (text.find('"').unwrap() + 2, "\"…\"")
         } else {
             (part.find([',', '}']).unwrap(), "0")
         };
-        masked.push_str(&format!("{start}{value}{}", &part[end..]));
+        masked.extend([start.as_str(), value, &part[end..]]);
     }
     masked
 }
@@ -96,7 +96,7 @@ fn succeed(book: &mut Book) {
     book.page("message_action", &ben.message(ann.id, "see you"));
     book.page("feed", &ben.get("/douyin/feed/", &[]));
     book.page("feed_guest", &book.world.guest().get("/douyin/feed/", &[]));
-    let of_ann: crate::harness::site::Params<'_> = &[("user_id", &ann.id)];
+    let of_ann: Params<'_> = &[("user_id", &ann.id)];
     book.page("publish_list", &ben.get("/douyin/publish/list/", of_ann));
     book.page(
         "favorite_list",

@@ -166,6 +166,15 @@ fn a_newer_schema_is_refused(kind: Kind) {
     assert!(said.to_lowercase().contains("newer"), "it says why: {said}");
 }
 
+/// A database file with what SQLite keeps beside it.
+fn remove(folder: &std::path::Path, name: &str) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(name) {
+            std::fs::remove_file(entry.path()).unwrap();
+        }
+    }
+}
+
 fn tokens_of_a_wiped_store_die(kind: Kind) {
     let mut world = World::new(kind);
     let (ann, ben) = (world.register("ann"), world.register("ben"));
@@ -177,18 +186,11 @@ fn tokens_of_a_wiped_store_die(kind: Kind) {
             let name = &database.name;
             shared().sql(&format!("DROP DATABASE {name}; CREATE DATABASE {name}"));
         }
-        None => {
-            for entry in std::fs::read_dir(world.data_dir()).unwrap().flatten() {
-                if entry
-                    .file_name()
-                    .to_string_lossy()
-                    .starts_with(ovation::server::STORE_FILE)
-                {
-                    std::fs::remove_file(entry.path()).unwrap();
-                }
-            }
-        }
+        None => remove(world.data_dir(), ovation::server::STORE_FILE),
     }
+    let refused = world.try_start_again().unwrap_err();
+    assert!(refused.contains("this ledger belongs to the store"), "likes of another store: {refused}");
+    remove(world.data_dir(), ovation::likes::LEDGER_FILE);
     world.start_again();
     let eve = world.register("eve");
     assert_eq!(eve.id, ann.id, "ids begin anew, which is why old tokens must die");

@@ -264,7 +264,7 @@ fn addresses_follow_the_host_or_the_configured_base(kind: Kind) {
     }
 
     let world = World::with(kind, |config| {
-        config.public_url = Some("https://cdn.example/ovation".into())
+        config.public_url = Some("https://cdn.example/ovation".into());
     });
     let video = world.register("ann").publishes("sea");
     assert!(

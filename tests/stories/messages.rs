@@ -1,11 +1,10 @@
 //! Chat: oldest first, strictly increasing, and a poller that loses and repeats nothing (contract 7.4, 7.5).
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
 
-use crate::harness::{Kind, World, at_once, on_both_stores};
+use crate::harness::{Kind, Params, World, at_once, on_both_stores};
 
 on_both_stores!(
     a_conversation_is_the_two_peoples_oldest_first,
@@ -173,11 +172,8 @@ fn what_is_refused_is_not_sent(kind: Kind) {
     ann.message(ben.id, "").refused();
     world.guest().message(ben.id, "from nobody").refused();
     for action in ["0", "2", "", "-1", "x", "4294967297"] {
-        let started = Instant::now();
-        let params: crate::harness::site::Params<'_> =
-            &[("to_user_id", &ben.id), ("action_type", &action), ("content", &"no")];
+        let params: Params<'_> = &[("to_user_id", &ben.id), ("action_type", &action), ("content", &"no")];
         ann.post("/douyin/message/action/", params).refused();
-        assert!(started.elapsed() < Duration::from_secs(5));
     }
     ann.post(
         "/douyin/message/action/",

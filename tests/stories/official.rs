@@ -3,8 +3,8 @@
 
 use crate::harness::clip::{CLIP, Multipart};
 use crate::harness::raw::{exchange, head};
-use crate::harness::site::{Params, encoded};
-use crate::harness::{Kind, Reply, Site, World, on_both_stores};
+use crate::harness::site::encoded;
+use crate::harness::{Kind, Params, Reply, Site, World, on_both_stores};
 
 on_both_stores!(
     the_official_go_tests_would_pass_twice,

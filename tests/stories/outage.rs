@@ -150,7 +150,7 @@ fn a_locked_sqlite_says_try_later() {
     other.batch_execute("BEGIN IMMEDIATE").unwrap();
     let started = Instant::now();
     let refusals = at_once(3, |number| match number {
-        0 => scene.ben.favorite(scene.video.id, 1).refused(),
+        0 => scene.ben.message(scene.ann.id, "lost").refused(),
         1 => scene.ben.comment(scene.video.id, "lost").refused(),
         _ => scene.ben.uploads("lost", CLIP).refused(),
     });
@@ -160,9 +160,11 @@ fn a_locked_sqlite_says_try_later() {
     );
     assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     assert_eq!(world.feed().len(), 1, "reading goes on");
+    scene.ben.favorites(&scene.video);
+    assert_eq!(world.feed()[0].favorite_count, 1, "and so do likes, which the ledger takes");
     other.batch_execute("COMMIT").unwrap();
     eventually("writing goes on", BACK_WITHIN, || {
-        let reply = scene.ben.favorite(scene.video.id, 1);
+        let reply = scene.ben.message(scene.ann.id, "after");
         reply.text().contains("\"status_code\":0").then_some(())
     });
     scene.is_back(&world);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::life_cycle::Ground;
 use crate::harness::clip::{self, Multipart};
-use crate::harness::{Kind, Persona, at_once, eventually, on_both_stores};
+use crate::harness::{Kind, Params, Persona, at_once, eventually, on_both_stores};
 
 on_both_stores!(everything_acknowledged_survives_a_kill);
 
@@ -20,7 +20,7 @@ struct Acknowledged {
 }
 
 /// One call; `None` when the server is gone.
-fn told(person: &Persona, path: &str, params: crate::harness::site::Params<'_>) -> Option<()> {
+fn told(person: &Persona, path: &str, params: Params<'_>) -> Option<()> {
     let mut all = params.to_vec();
     all.push(("token", &person.token));
     let target = format!("{path}?{}", crate::harness::site::encoded(&all));
@@ -72,8 +72,7 @@ fn act(person: &Persona, star: &Persona, video: i64, acts: &AtomicUsize) -> Ackn
                 &[("to_user_id", &star.id), ("action_type", &action)],
             )?;
             done.followed = Some(on);
-            let params: crate::harness::site::Params<'_> =
-                &[("to_user_id", &star.id), ("action_type", &1), ("content", &text)];
+            let params: Params<'_> = &[("to_user_id", &star.id), ("action_type", &1), ("content", &text)];
             told(person, "/douyin/message/action/", params)?;
             done.messages.push(text.clone());
             publish(person, &text)?;
@@ -99,7 +98,7 @@ fn everything_acknowledged_survives_a_kill(kind: Kind) {
     let acts = AtomicUsize::new(0);
     let mut results = at_once(5, |number| {
         if number == 4 {
-            eventually("some work is done", Duration::from_secs(60), || {
+            eventually("some work is done", Duration::from_mins(1), || {
                 (acts.load(Ordering::Relaxed) >= 20).then_some(())
             });
             process.signal("KILL");
@@ -139,10 +138,14 @@ fn everything_acknowledged_survives_a_kill(kind: Kind) {
             assert_eq!(person.site().get(&work.play_url).status, 200, "its file as well");
         }
         assert_eq!(person.profile().work_count, i64::try_from(works.len()).unwrap());
-        let liked = person.favorites_of(person.id).iter().any(|liked| liked.id == video.id);
-        likes += i64::from(liked);
-        assert_eq!(person.profile().favorite_count, i64::from(liked));
-        assert!(done.liked.is_none_or(|state| state == liked), "a lost like or unlike");
+        let favorites = person.favorites_of(person.id);
+        let likes_it = favorites.iter().any(|favorite| favorite.id == video.id);
+        likes += i64::from(likes_it);
+        assert_eq!(person.profile().favorite_count, i64::from(likes_it));
+        assert!(
+            done.liked.is_none_or(|state| state == likes_it),
+            "a lost like or unlike"
+        );
         let followed = followers.contains(&person.id);
         assert!(
             done.followed.is_none_or(|state| state == followed),
@@ -164,19 +167,20 @@ fn everything_acknowledged_survives_a_kill(kind: Kind) {
         + 1;
     let stored = walk(ground.folder.path())
         .into_iter()
-        .filter(|path| path.ends_with(".mp4"))
+        .filter(|path| path.extension().is_some_and(|ending| ending == "mp4"))
         .count();
     assert_eq!(stored, listed, "one file for each video, none without");
     star.publishes("and on it goes");
 }
 
-fn walk(folder: &std::path::Path) -> Vec<String> {
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.path().is_dir() {
-            found.extend(walk(&entry.path()));
+        let path = entry.path();
+        if path.is_dir() {
+            found.extend(walk(&path));
         } else {
-            found.push(entry.path().display().to_string());
+            found.push(path);
         }
     }
     found

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::harness::clip::{self, CLIP, Multipart};
-use crate::harness::{Kind, Persona, World, at_once, eventually, on_both_stores};
+use crate::harness::{Kind, Persona, User, World, at_once, eventually, on_both_stores};
 
 on_both_stores!(
     a_publication_is_visible_in_the_next_request,
@@ -35,25 +35,17 @@ fn a_publication_is_visible_in_the_next_request(kind: Kind) {
         2,
         "without a user_id: one's own"
     );
-    assert_eq!(first.author, User0::of(&ann, 1), "complete, and live when it was read");
+    let author = User {
+        work_count: 1,
+        ..ann.profile()
+    };
+    assert_eq!(first.author, author, "complete, and as it was when it was read");
 
     let base = world.url("/");
     for url in [&first.play_url, &first.cover_url] {
         assert!(url.starts_with(&base), "absolute, from the request's Host: {url}");
     }
     assert_eq!(world.get(&first.play_url).body, CLIP);
-}
-
-/// The author of a first video as its list shows it.
-struct User0;
-
-impl User0 {
-    fn of(person: &Persona, work_count: i64) -> crate::harness::User {
-        crate::harness::User {
-            work_count,
-            ..person.profile()
-        }
-    }
 }
 
 fn the_parts_may_come_in_any_order_and_the_token_in_the_query(kind: Kind) {

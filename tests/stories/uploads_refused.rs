@@ -28,15 +28,15 @@ fn nothing_came_of_it(world: &World, ann: &Persona, before: &BTreeSet<PathBuf>, 
     });
 }
 
-fn boxed(kind: &[u8; 4], size: u32, rest: &[u8]) -> Vec<u8> {
-    [&size.to_be_bytes()[..], kind, rest].concat()
+fn boxed(kind: [u8; 4], size: u32, rest: &[u8]) -> Vec<u8> {
+    [&size.to_be_bytes()[..], &kind, rest].concat()
 }
 
 /// Boxes nested `depth` deep around nothing.
 fn nested(depth: u32) -> Vec<u8> {
     let mut bytes = CLIP[..32].to_vec();
     for level in (1..=depth).rev() {
-        bytes.extend_from_slice(&boxed(b"moov", level * 8, &[]));
+        bytes.extend_from_slice(&boxed(*b"moov", level * 8, &[]));
     }
     bytes
 }
@@ -47,8 +47,8 @@ fn what_is_no_video_is_refused_and_leaves_nothing(kind: Kind) {
     let before = world.files();
     let ftyp = &CLIP[..32];
     let many_tracks = {
-        let tracks = boxed(b"trak", 8, &[]).repeat(5000);
-        let moov = boxed(b"moov", 8 + u32::try_from(tracks.len()).unwrap(), &tracks);
+        let tracks = boxed(*b"trak", 8, &[]).repeat(5000);
+        let moov = boxed(*b"moov", 8 + u32::try_from(tracks.len()).unwrap(), &tracks);
         [ftyp, &moov].concat()
     };
     let bad: [(&str, Vec<u8>); 16] = [
@@ -66,8 +66,8 @@ fn what_is_no_video_is_refused_and_leaves_nothing(kind: Kind) {
         ("ftyp and garbage", [ftyp, &[0xff; 2000]].concat()),
         ("cut in half", CLIP[..CLIP.len() / 2].to_vec()),
         ("cut at the end", CLIP[..CLIP.len() - 1].to_vec()),
-        ("a box of 2^63 bytes", [ftyp, &boxed(b"moov", 1, &[0x7f; 8])].concat()),
-        ("a box of no size", [ftyp, &boxed(b"moov", 7, &[0; 64])].concat()),
+        ("a box of 2^63 bytes", [ftyp, &boxed(*b"moov", 1, &[0x7f; 8])].concat()),
+        ("a box of no size", [ftyp, &boxed(*b"moov", 7, &[0; 64])].concat()),
         ("deep nesting", nested(5000)),
         ("thousands of tracks", many_tracks),
         ("a clip behind text", [b"hello ".as_slice(), CLIP].concat()),

@@ -4,5 +4,6 @@
 mod faults;
 mod mariadb;
 mod plans;
+mod sqlite;
 mod storms;
 mod world;

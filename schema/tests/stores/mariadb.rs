@@ -64,6 +64,7 @@ impl MariaDb {
             .arg(format!("--port={port}"))
             .arg(format!("--datadir={}", at("data")))
             .arg(format!("--socket={}", at("socket")))
+            .arg(format!("--tmpdir={}", folder.display()))
             .args([
                 "--innodb-buffer-pool-size=64M",
                 "--innodb-log-file-size=16M",
@@ -178,6 +179,8 @@ fn install(folder: &Path) {
         ])
         .args(["--innodb-log-file-size=16M"])
         .arg(format!("--datadir={}", folder.join("data").display()))
+        // Two that install at once take each other's temporary tables away.
+        .arg(format!("--tmpdir={}", folder.display()))
         .output()
         .unwrap_or_else(|error| panic!("MariaDB is not installed ({error}); no test is skipped without it"));
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -1,0 +1,22 @@
+//! Ovation's actors, and who talks to whom.
+//!
+//! ```text
+//! api ──set_favorite──▶ counters ──append──▶ ledger (its own file, its own thread)
+//!                          │  └──▶ overlay ◀──reads── api (every count and every is_favorite)
+//!                          ▼
+//!                       flusher ──one transaction a batch──▶ store
+//! ```
+//!
+//! `counters` is the single writer of every like. It answers when the ledger has the change on disk. The flusher brings
+//! changes to the store in batches; until then, and a while longer, the overlay adds them to whatever is read.
+
+pub mod counters;
+mod flusher;
+pub mod hot;
+pub mod ledger;
+mod like;
+pub mod overlay;
+
+pub use counters::Counters;
+pub use like::{Entry, Like};
+pub use overlay::Overlay;
