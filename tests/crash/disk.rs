@@ -195,19 +195,19 @@ fn torn(synced: Vec<u8>, written: &[u8], share: f64, random: &mut ChaCha8Rng) ->
     content
 }
 
-/// Everything below a folder in the order of names, folders before their content; without SQLite's wal-index, which no
-/// crash leaves behind.
+/// Every file and folder below one, in the order of names, folders before their content; without SQLite's wal-index, which
+/// is made anew after a crash, and without sockets.
 fn walk(top: &Path) -> BTreeSet<(PathBuf, PathBuf)> {
     let mut found = BTreeSet::new();
     let mut folders = vec![top.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().flatten() {
             let path = entry.path();
-            if path.to_string_lossy().ends_with("-shm") {
-                continue;
-            }
-            if path.is_dir() {
+            let kind = entry.file_type().unwrap();
+            if kind.is_dir() {
                 folders.push(path.clone());
+            } else if !kind.is_file() || path.to_string_lossy().ends_with("-shm") {
+                continue;
             }
             found.insert((path.strip_prefix(top).unwrap().to_owned(), path));
         }

@@ -23,6 +23,12 @@ const CLIENTS: usize = 8;
 const AUTHORS: usize = 2;
 /// Videos of each author.
 const WORKS: usize = 2;
+/// How often and how many likes are flushed differs from start to start: a crash is to meet batches under way as well as
+/// a ledger that nobody has flushed.
+const INTERVALS: [&str; 3] = ["100ms", "300ms", "3s"];
+const SIZES: [&str; 3] = ["10", "100", "2000"];
+/// The part of a plan's randomness that decides it.
+const FLUSHES: u64 = 1_000;
 
 /// Who and what there is, and where.
 pub struct Scene {
@@ -30,6 +36,7 @@ pub struct Scene {
     url: Option<String>,
     environment: Vec<(String, String)>,
     plan: Plan,
+    starts: u64,
     journal: Option<Journal>,
     site: Option<Site>,
     people: Vec<Persona>,
@@ -45,6 +52,7 @@ impl Scene {
             url: url.map(str::to_owned),
             environment: Vec::new(),
             plan,
+            starts: 0,
             journal: Journal::of(mode),
             site: None,
             people: Vec::new(),
@@ -65,13 +73,22 @@ impl Scene {
                 .iter()
                 .any(|prefix| name.starts_with(prefix))
         });
-        command.envs(settings).envs(self.environment.iter().cloned());
+        let mut random = self.plan.random(self.starts, FLUSHES);
+        command
+            .env(
+                "OVATION_FLUSH_INTERVAL",
+                INTERVALS[random.random_range(0..INTERVALS.len())],
+            )
+            .env("OVATION_FLUSH_MAX", SIZES[random.random_range(0..SIZES.len())])
+            .envs(settings)
+            .envs(self.environment.iter().cloned());
         command
     }
 
     /// A server over what is there; the first one meets nothing and gets its people and videos.
     pub fn start(&mut self) -> Process {
         let process = Process::launch(self.command());
+        self.starts += 1;
         if let Some(site) = &self.site {
             site.moved_to(process.site.address());
             return process;
