@@ -9,7 +9,7 @@ use crate::harness::eventually;
 use crate::harness::mariadb::Instance;
 use crate::harness::process::Process;
 use crate::plan::Plan;
-use crate::scene::{Progress, Scene};
+use crate::scene::{Progress, Scene, kill};
 
 /// What dies in a cycle.
 #[derive(Debug, Clone, Copy)]
@@ -21,15 +21,6 @@ enum Victim {
     DatabaseThenServer,
 }
 
-fn kill(process: &mut Process) {
-    process.signal("KILL");
-    process.ended(Duration::from_secs(5));
-}
-
-fn acknowledgements(random: &mut ChaCha8Rng) -> usize {
-    random.random_range(20..600)
-}
-
 #[test]
 fn sqlite_survives_kills() {
     let plan = Plan::of("kill-sqlite", 8);
@@ -38,8 +29,8 @@ fn sqlite_survives_kills() {
     for cycle in 0..plan.cycles {
         let mut random = plan.random(cycle, 0);
         scene.storm(cycle, |progress| {
-            progress.more(acknowledgements(&mut random), &mut random);
-            kill(&mut process);
+            progress.some_more(&mut random);
+            kill(&mut process, &mut random);
         });
         if random.random_bool(0.3) {
             scene.stillbirth(&mut random);
@@ -61,7 +52,7 @@ fn mariadb_survives_kills() {
         let mut random = plan.random(cycle, 0);
         let victim = [Victim::Server, Victim::Both, Victim::DatabaseThenServer][usize::try_from(cycle % 3).unwrap()];
         scene.storm(cycle, |progress| {
-            progress.more(acknowledgements(&mut random), &mut random);
+            progress.some_more(&mut random);
             strike(victim, &instance, &mut process, progress, &mut random);
         });
         if matches!(victim, Victim::Both) {
@@ -98,10 +89,10 @@ fn strike(victim: Victim, instance: &Instance, process: &mut Process, progress: 
         Victim::DatabaseThenServer => {
             instance.crash();
             instance.launch();
-            progress.more(acknowledgements(random), random);
+            progress.some_more(random);
         }
     }
-    kill(process);
+    kill(process, random);
 }
 
 /// The ids of the server's connections as MariaDB knows them.

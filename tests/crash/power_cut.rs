@@ -1,12 +1,10 @@
 //! Power cuts on SQLite: after each, the data folder holds what was synced, and at most a random part of what was not.
 
-use std::time::Duration;
-
 use rand::RngExt;
 
 use crate::disk::{Disk, Unsynced};
 use crate::plan::Plan;
-use crate::scene::Scene;
+use crate::scene::{Scene, kill};
 
 #[test]
 fn sqlite_survives_power_cuts() {
@@ -19,9 +17,8 @@ fn sqlite_survives_power_cuts() {
     for cycle in 0..plan.cycles {
         let mut random = plan.random(cycle, 0);
         scene.storm(cycle, |progress| {
-            progress.more(random.random_range(20..600), &mut random);
-            process.signal("KILL");
-            process.ended(Duration::from_secs(5));
+            progress.some_more(&mut random);
+            kill(&mut process, &mut random);
         });
         let unsynced = [Unsynced::Lost, Unsynced::Torn][usize::try_from(cycle % 2).unwrap()];
         disk.cut(unsynced, &mut random);
@@ -35,32 +32,52 @@ fn sqlite_survives_power_cuts() {
     scene.ends_in_peace(process);
 }
 
-/// That this test can fail: a disk that only says "synced" loses acknowledged work, and the comparison says so.
+/// That the cuts can fail: a disk that only says "synced" loses acknowledged work, and the comparison says so.
 #[test]
 fn a_lying_disk_is_found_out() {
-    let plan = Plan::of("lying-disk", 1);
-    let mut scene = Scene::new("lying-disk", plan, None);
+    let found = violations_after_a_cut("lying-disk", |disk| disk.environment(true));
+    for noun in ["likes", "follows", "messages", "comment"] {
+        let lost = |violation: &String| violation.starts_with(noun) && violation.contains("was acknowledged");
+        assert!(found.iter().any(lost), "no lost {noun} among {found:#?}");
+    }
+}
+
+/// That a ledger which leaves syncing to the system loses likes in a cut, and only likes.
+#[test]
+fn a_ledger_that_does_not_sync_is_found_out() {
+    let found = violations_after_a_cut("unsynced-ledger", |disk| {
+        let mut environment = disk.environment(false);
+        // A flush, which is synced, would save what the ledger loses.
+        let settings = [("LEDGER_SYNC", "os"), ("FLUSH_INTERVAL", "1m"), ("FLUSH_MAX", "10000")];
+        environment.extend(settings.map(|(name, value)| (format!("OVATION_{name}"), value.to_owned())));
+        environment
+    });
+    assert!(!found.is_empty(), "likes were lost and nobody saw it");
+    let likes = |violation: &String| violation.starts_with("likes of") && violation.contains("was acknowledged");
+    assert!(found.iter().all(likes), "more than likes was lost: {found:#?}");
+}
+
+/// One cut on a sound disk, which must lose nothing; then one of servers with `environment`.
+fn violations_after_a_cut(mode: &str, environment: impl Fn(&Disk) -> Vec<(String, String)>) -> Vec<String> {
+    let plan = Plan::of(mode, 1);
+    let mut scene = Scene::new(mode, plan, None);
     let disk = Disk::under(scene.folder.path());
     let mut random = plan.random(0, 0);
-    scene.environment(disk.environment(false));
-    for (cycle, lying) in [(0, false), (1, true)] {
+    let mut crash = |scene: &mut Scene, cycle| {
         let mut process = scene.start();
         scene.storm(cycle, |progress| {
-            progress.more(200, &mut random);
-            process.signal("KILL");
-            process.ended(Duration::from_secs(5));
+            progress.more(300, &mut random);
+            process.kill();
         });
         disk.cut(Unsynced::Lost, &mut random);
-        scene.environment(disk.environment(true));
-        let process = scene.start();
-        if lying {
-            let found = scene.look();
-            assert!(
-                found.iter().any(|violation| violation.contains("was acknowledged")),
-                "200 acknowledgements were lost and nobody saw it: {found:#?}"
-            );
-        } else {
-            scene.agrees(cycle, &process);
-        }
-    }
+    };
+    scene.environment(disk.environment(false));
+    crash(&mut scene, 0);
+    let process = scene.start();
+    scene.agrees(0, &process);
+    drop(process);
+    scene.environment(environment(&disk));
+    crash(&mut scene, 1);
+    let _process = scene.start();
+    scene.look()
 }

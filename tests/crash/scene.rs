@@ -176,7 +176,7 @@ impl Scene {
             "cycle {cycle} of OVATION_TEST_SEED={}: {} violations: {found:#?}\nthe server's log:\n{}",
             self.plan.seed,
             found.len(),
-            process.log()
+            telling(&process.log())
         );
     }
 
@@ -184,7 +184,7 @@ impl Scene {
     pub fn ends_in_peace(&mut self, mut process: Process) {
         process.signal("TERM");
         let status = process.ended(Duration::from_secs(30));
-        assert!(status.success(), "{status:?} {}", process.log());
+        assert!(status.success(), "{status:?} {}", telling(&process.log()));
         self.verify();
         let process = self.start();
         self.agrees(self.plan.cycles, &process);
@@ -211,6 +211,22 @@ impl Scene {
     }
 }
 
+/// A log without its lines about single requests, which say nothing of a start.
+fn telling(log: &str) -> String {
+    let lines = log.lines().filter(|line| !line.contains(r#""message":"answered""#));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+/// Ends a server without warning, or while it stops in peace.
+pub fn kill(process: &mut Process, random: &mut ChaCha8Rng) {
+    if random.random_bool(0.2) {
+        process.signal("TERM");
+        // The moment is the test's random choice, not a wait for anything. It may well have ended by then.
+        std::thread::sleep(Duration::from_micros(random.random_range(0..300_000)));
+    }
+    process.kill();
+}
+
 /// How far a storm is.
 #[derive(Debug, Default)]
 pub struct Progress {
@@ -218,6 +234,12 @@ pub struct Progress {
 }
 
 impl Progress {
+    /// Waits for some further acknowledgements, mostly few, and a random moment longer.
+    pub fn some_more(&self, random: &mut ChaCha8Rng) {
+        let most = if random.random_bool(0.1) { 3_000 } else { 500 };
+        self.more(random.random_range(20..most), random);
+    }
+
     /// Waits for this many further acknowledgements, and a random moment longer.
     pub fn more(&self, acknowledgements: usize, random: &mut ChaCha8Rng) {
         let wanted = self.acknowledged.load(Ordering::Relaxed) + acknowledgements;

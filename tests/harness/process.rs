@@ -109,6 +109,12 @@ impl Process {
         assert!(sent.unwrap().success());
     }
 
+    /// Kills it, unless it has ended already, and waits until it is gone.
+    pub fn kill(&mut self) -> ExitStatus {
+        self.child.kill().expect("one's own child can be killed");
+        self.child.wait().expect("and waited for")
+    }
+
     /// Waits for its end.
     pub fn ended(&mut self, limit: Duration) -> ExitStatus {
         let child = &mut self.child;
