@@ -22,6 +22,20 @@ pub enum Unsynced {
     Torn,
 }
 
+/// How a disk treats a server.
+#[derive(Debug, Clone, Copy)]
+pub enum Manner {
+    /// Keeps what was synced.
+    Sound,
+    /// Says "synced" and keeps nothing.
+    Lying,
+    /// Sound, and slow to begin: a kill loses only what no write has reached, and that is the blink of an eye without this.
+    Late,
+}
+
+/// About what a busy disk needs.
+const LATE_US: u32 = 3_000;
+
 /// The disk below a data folder.
 pub struct Disk {
     live: PathBuf,
@@ -64,21 +78,20 @@ impl Disk {
         disk
     }
 
-    /// What a server needs in its environment to write to this disk; a lying one says "synced" and keeps nothing.
-    pub fn environment(&self, lying: bool) -> Vec<(String, String)> {
+    /// What a server needs in its environment to write to this disk.
+    pub fn environment(&self, manner: Manner) -> Vec<(String, String)> {
         let mut environment = vec![
-            ("LD_PRELOAD", self.library.display()),
-            ("POWERCUT_LIVE", self.live.display()),
+            ("LD_PRELOAD", self.library.display().to_string()),
+            ("POWERCUT_LIVE", self.live.display().to_string()),
+            ("POWERCUT_SHADOW", self.shadow.path().display().to_string()),
         ];
-        let shadow = self.shadow.path();
-        environment.push(("POWERCUT_SHADOW", shadow.display()));
-        if lying {
-            environment.push(("POWERCUT_LIE", shadow.display()));
+        match manner {
+            Manner::Sound => {}
+            Manner::Lying => environment.push(("POWERCUT_LIE", "1".to_owned())),
+            Manner::Late => environment.push(("POWERCUT_DELAY", LATE_US.to_string())),
         }
         let pairs = environment.into_iter();
-        pairs
-            .map(|(name, value)| (name.to_owned(), value.to_string()))
-            .collect()
+        pairs.map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Cuts the power behind a killed server: the data folder is left with what this disk kept.

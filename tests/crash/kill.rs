@@ -5,6 +5,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
+use crate::disk::{Disk, Manner};
 use crate::harness::eventually;
 use crate::harness::mariadb::Instance;
 use crate::harness::process::Process;
@@ -25,6 +26,7 @@ enum Victim {
 fn sqlite_survives_kills() {
     let plan = Plan::of("kill-sqlite", 8);
     let mut scene = Scene::new("kill-sqlite", plan, None);
+    let disk = Disk::under(scene.folder.path());
     let mut process = scene.start();
     for cycle in 0..plan.cycles {
         let mut random = plan.random(cycle, 0);
@@ -35,6 +37,7 @@ fn sqlite_survives_kills() {
         if random.random_bool(0.3) {
             scene.stillbirth(&mut random);
         }
+        late_or_not(&mut scene, &disk, cycle);
         process = scene.start();
         scene.agrees(cycle, &process);
     }
@@ -47,6 +50,7 @@ fn mariadb_survives_kills() {
     let instance = Instance::start();
     let database = instance.new_database();
     let mut scene = Scene::new("kill-mariadb", plan, Some(&database.url));
+    let disk = Disk::under(scene.folder.path());
     let mut process = scene.start();
     for cycle in 0..plan.cycles {
         let mut random = plan.random(cycle, 0);
@@ -62,6 +66,7 @@ fn mariadb_survives_kills() {
         if random.random_bool(0.3) {
             scene.stillbirth(&mut random);
         }
+        late_or_not(&mut scene, &disk, cycle);
         process = scene.start();
         // A commit that was sent before the kill may still be on its way through MariaDB; while it is, two looks could
         // see two truths.
@@ -76,6 +81,15 @@ fn mariadb_survives_kills() {
         scene.agrees(cycle, &process);
     }
     scene.ends_in_peace(process);
+}
+
+/// Every other server writes to a late disk.
+fn late_or_not(scene: &mut Scene, disk: &Disk, cycle: u64) {
+    scene.environment(if cycle % 2 == 0 {
+        disk.environment(Manner::Late)
+    } else {
+        Vec::new()
+    });
 }
 
 fn strike(victim: Victim, instance: &Instance, process: &mut Process, progress: &Progress, random: &mut ChaCha8Rng) {

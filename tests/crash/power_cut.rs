@@ -2,7 +2,7 @@
 
 use rand::RngExt;
 
-use crate::disk::{Disk, Unsynced};
+use crate::disk::{Disk, Manner, Unsynced};
 use crate::plan::Plan;
 use crate::scene::{Scene, kill};
 
@@ -12,7 +12,7 @@ fn sqlite_survives_power_cuts() {
     let mut scene = Scene::new("power-cut", plan, None);
     let disk = Disk::under(scene.folder.path());
     // Recovery runs on the same disk: what it repairs must be durable before it is built upon.
-    scene.environment(disk.environment(false));
+    scene.environment(disk.environment(Manner::Sound));
     let mut process = scene.start();
     for cycle in 0..plan.cycles {
         let mut random = plan.random(cycle, 0);
@@ -26,6 +26,8 @@ fn sqlite_survives_power_cuts() {
             scene.stillbirth(&mut random);
             disk.cut(unsynced, &mut random);
         }
+        let late = random.random_bool(0.3);
+        scene.environment(disk.environment(if late { Manner::Late } else { Manner::Sound }));
         process = scene.start();
         scene.agrees(cycle, &process);
     }
@@ -35,7 +37,7 @@ fn sqlite_survives_power_cuts() {
 /// That the cuts can fail: a disk that only says "synced" loses acknowledged work, and the comparison says so.
 #[test]
 fn a_lying_disk_is_found_out() {
-    let found = violations_after_a_cut("lying-disk", |disk| disk.environment(true));
+    let found = violations_after_a_cut("lying-disk", |disk| disk.environment(Manner::Lying));
     for noun in ["likes", "follows", "messages", "comment"] {
         let lost = |violation: &String| violation.starts_with(noun) && violation.contains("was acknowledged");
         assert!(found.iter().any(lost), "no lost {noun} among {found:#?}");
@@ -46,7 +48,7 @@ fn a_lying_disk_is_found_out() {
 #[test]
 fn a_ledger_that_does_not_sync_is_found_out() {
     let found = violations_after_a_cut("unsynced-ledger", |disk| {
-        let mut environment = disk.environment(false);
+        let mut environment = disk.environment(Manner::Sound);
         // A flush, which is synced, would save what the ledger loses.
         let settings = [("LEDGER_SYNC", "os"), ("FLUSH_INTERVAL", "1m"), ("FLUSH_MAX", "10000")];
         environment.extend(settings.map(|(name, value)| (format!("OVATION_{name}"), value.to_owned())));
@@ -71,7 +73,7 @@ fn violations_after_a_cut(mode: &str, environment: impl Fn(&Disk) -> Vec<(String
         });
         disk.cut(Unsynced::Lost, &mut random);
     };
-    scene.environment(disk.environment(false));
+    scene.environment(disk.environment(Manner::Sound));
     crash(&mut scene, 0);
     let process = scene.start();
     scene.agrees(0, &process);

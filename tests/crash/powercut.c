@@ -3,7 +3,8 @@
  * shadow that holds only what would survive a power cut at this very moment.
  *
  * Environment: POWERCUT_LIVE, the data folder (absolute, without links); POWERCUT_SHADOW, the shadow; POWERCUT_LIE,
- * when set, makes a disk that says "synced" and keeps nothing.
+ * when set, makes a disk that says "synced" and keeps nothing; POWERCUT_DELAY, microseconds by which the first write
+ * after a sync is late, so that a kill often meets what was promised before it was written.
  *
  * The shadow: `inodes/<number>` is the durable content of the live file with that inode number; `tree/` holds the
  * durable names, as hard links to those. Whoever starts the process makes both equal to the data folder first.
@@ -62,6 +63,7 @@ struct inode {
     size_t sectors;       /* that `dirty` has room for */
     off_t floor;          /* the shortest it was since its last sync: what the shadow has beyond is stale */
     int whole;            /* everything is to be copied */
+    int touched;          /* written since its last sync */
 };
 #define BUCKETS 1024
 static struct inode *inodes[BUCKETS];
@@ -71,6 +73,7 @@ static char live[PATH_MAX], shadow[PATH_MAX];
 static size_t live_length;
 static dev_t device;
 static int lying;
+static long delay;
 static _Atomic int on;
 
 /* Nothing that goes wrong in here may pass for a durable disk: better no process than a wrong verdict. */
@@ -91,6 +94,8 @@ __attribute__((constructor)) static void start(void) {
     live_length = strlen(live);
     device = st.st_dev;
     lying = getenv("POWERCUT_LIE") != NULL;
+    const char *late = getenv("POWERCUT_DELAY");
+    delay = late ? atol(late) : 0;
     atomic_store(&on, 1);
 }
 
@@ -284,6 +289,7 @@ static void keep_file(int fd) {
         memset(inode->dirty, 0, inode->sectors / 8);
     inode->floor = LONG_MAX;
     inode->whole = 0;
+    inode->touched = 0;
     pthread_mutex_unlock(&lock);
     real_close(to);
     if (from != fd)
@@ -375,6 +381,21 @@ static int synced(int fd, long result) {
     return (int)result;
 }
 
+/* Before a write. */
+static int late(int fd) {
+    struct stat st;
+    if (delay <= 0 || kind_of(fd) != FILE_INSIDE || fstat(fd, &st) != 0)
+        return fd;
+    pthread_mutex_lock(&lock);
+    struct inode *inode = inode_of(st.st_ino);
+    int first = !inode->touched;
+    inode->touched = 1;
+    pthread_mutex_unlock(&lock);
+    if (first)
+        usleep((useconds_t)delay);
+    return fd;
+}
+
 static ssize_t written(int fd, off_t offset, ssize_t count) {
     if (count > 0 && kind_of(fd) == FILE_INSIDE)
         mark(fd, offset, (size_t)count);
@@ -458,22 +479,22 @@ EXPORT int dup2(int from, int to) {
 }
 
 EXPORT ssize_t write(int fd, const void *data, size_t count) {
-    return written_here(fd, syscall(SYS_write, fd, data, count));
+    return written_here(fd, syscall(SYS_write, late(fd), data, count));
 }
 EXPORT ssize_t writev(int fd, const struct iovec *parts, int count) {
-    return written_here(fd, syscall(SYS_writev, fd, parts, count));
+    return written_here(fd, syscall(SYS_writev, late(fd), parts, count));
 }
 EXPORT ssize_t pwrite(int fd, const void *data, size_t count, off_t offset) {
-    return written(fd, offset, syscall(SYS_pwrite64, fd, data, count, offset));
+    return written(fd, offset, syscall(SYS_pwrite64, late(fd), data, count, offset));
 }
 EXPORT ssize_t pwrite64(int fd, const void *data, size_t count, off64_t offset) {
-    return written(fd, offset, syscall(SYS_pwrite64, fd, data, count, offset));
+    return written(fd, offset, syscall(SYS_pwrite64, late(fd), data, count, offset));
 }
 EXPORT ssize_t pwritev(int fd, const struct iovec *parts, int count, off_t offset) {
-    return written(fd, offset, syscall(SYS_pwritev, fd, parts, count, offset, 0L));
+    return written(fd, offset, syscall(SYS_pwritev, late(fd), parts, count, offset, 0L));
 }
 EXPORT ssize_t pwritev64(int fd, const struct iovec *parts, int count, off64_t offset) {
-    return written(fd, offset, syscall(SYS_pwritev, fd, parts, count, offset, 0L));
+    return written(fd, offset, syscall(SYS_pwritev, late(fd), parts, count, offset, 0L));
 }
 
 /* Copies inside the kernel are rare here (an upload), and whole files. */
