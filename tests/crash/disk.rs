@@ -156,8 +156,10 @@ impl Disk {
         found
     }
 
-    /// Declares everything in the data folder durable, as it is on a disk nobody has written to since the machine started.
-    fn settle(&self) {
+    /// Declares everything in the data folder durable, as the system does with everything written when it has the time. Not
+    /// beside a server. Due before the next one when a server was killed and the power stayed: what the dead one wrote is
+    /// still on its way to the disk then, and the recorder of the next knows nothing of it.
+    pub fn settle(&self) {
         for folder in [self.tree(), self.contents()] {
             if folder.exists() {
                 fs::remove_dir_all(&folder).unwrap();

@@ -1,11 +1,12 @@
-//! `kill -9` in the middle of everything: of the server, of a server that is still starting, of MariaDB, of both.
+//! `kill -9` in the middle of everything: of the server, of a server that is still starting, of MariaDB, of both. And, as
+//! a database elsewhere allows it, power cuts of the server's machine alone.
 
 use std::time::Duration;
 
 use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
-use crate::disk::{Disk, Manner};
+use crate::disk::{Disk, Manner, Unsynced};
 use crate::harness::eventually;
 use crate::harness::mariadb::Instance;
 use crate::harness::process::Process;
@@ -27,6 +28,7 @@ fn sqlite_survives_kills() {
     let plan = Plan::of("kill-sqlite", 8);
     let mut scene = Scene::new("kill-sqlite", plan, None);
     let disk = Disk::under(scene.folder.path());
+    scene.environment(disk.environment(Manner::Sound));
     let mut process = scene.start();
     for cycle in 0..plan.cycles {
         let mut random = plan.random(cycle, 0);
@@ -37,7 +39,8 @@ fn sqlite_survives_kills() {
         if random.random_bool(0.3) {
             scene.stillbirth(&mut random);
         }
-        late_or_not(&mut scene, &disk, cycle);
+        disk.settle();
+        scene.environment(manner(&disk, cycle));
         process = scene.start();
         scene.agrees(cycle, &process);
     }
@@ -51,6 +54,7 @@ fn mariadb_survives_kills() {
     let database = instance.new_database();
     let mut scene = Scene::new("kill-mariadb", plan, Some(&database.url));
     let disk = Disk::under(scene.folder.path());
+    scene.environment(disk.environment(Manner::Sound));
     let mut process = scene.start();
     for cycle in 0..plan.cycles {
         let mut random = plan.random(cycle, 0);
@@ -63,10 +67,12 @@ fn mariadb_survives_kills() {
             instance.launch();
         }
         let left = connections(&instance);
+        lose_power_or_not(&disk, &mut random);
         if random.random_bool(0.3) {
             scene.stillbirth(&mut random);
+            lose_power_or_not(&disk, &mut random);
         }
-        late_or_not(&mut scene, &disk, cycle);
+        scene.environment(manner(&disk, cycle));
         process = scene.start();
         // A commit that was sent before the kill may still be on its way through MariaDB; while it is, two looks could
         // see two truths.
@@ -84,12 +90,22 @@ fn mariadb_survives_kills() {
 }
 
 /// Every other server writes to a late disk.
-fn late_or_not(scene: &mut Scene, disk: &Disk, cycle: u64) {
-    scene.environment(if cycle % 2 == 0 {
-        disk.environment(Manner::Late)
+fn manner(disk: &Disk, cycle: u64) -> Vec<(String, String)> {
+    disk.environment(if cycle.is_multiple_of(2) {
+        Manner::Late
     } else {
-        Vec::new()
-    });
+        Manner::Sound
+    })
+}
+
+/// The server's machine may go down while the database's stays up: then the ledger goes back to what was synced, and the
+/// store does not.
+fn lose_power_or_not(disk: &Disk, random: &mut ChaCha8Rng) {
+    match random.random_range(0..3) {
+        0 => disk.settle(),
+        1 => disk.cut(Unsynced::Lost, random),
+        _ => disk.cut(Unsynced::Torn, random),
+    }
 }
 
 fn strike(victim: Victim, instance: &Instance, process: &mut Process, progress: &Progress, random: &mut ChaCha8Rng) {

@@ -38,3 +38,4 @@ mod power_cut;
 mod record;
 mod scene;
 mod seen;
+mod trimmed;

@@ -180,12 +180,17 @@ impl Scene {
         );
     }
 
-    /// Stops the server in peace, has `ovation verify` look at what it leaves, and reads everything once more.
-    pub fn ends_in_peace(&mut self, mut process: Process) {
+    /// Stops the server in peace, and has `ovation verify` look at what it leaves.
+    pub fn stop(&self, mut process: Process) {
         process.signal("TERM");
         let status = process.ended(Duration::from_secs(30));
         assert!(status.success(), "{status:?} {}", telling(&process.log()));
         self.verify();
+    }
+
+    /// Stops the server in peace and reads everything once more.
+    pub fn ends_in_peace(&mut self, process: Process) {
+        self.stop(process);
         let process = self.start();
         self.agrees(self.plan.cycles, &process);
     }
