@@ -51,8 +51,20 @@ pub struct Found {
 }
 
 impl From<Difference> for Found {
-    fn from(Difference { counter, id, stored, counted }: Difference) -> Self {
-        Self { counter: counter.to_owned(), id, stored, counted }
+    fn from(
+        Difference {
+            counter,
+            id,
+            stored,
+            counted,
+        }: Difference,
+    ) -> Self {
+        Self {
+            counter: counter.to_owned(),
+            id,
+            stored,
+            counted,
+        }
     }
 }
 
@@ -81,7 +93,11 @@ impl Control {
                 }
             }
         })?;
-        Ok(Self { path, stop, thread: Some(thread) })
+        Ok(Self {
+            path,
+            stop,
+            thread: Some(thread),
+        })
     }
 }
 
@@ -106,7 +122,10 @@ fn answer(stream: UnixStream, app: &App, options: &Options) -> std::io::Result<(
             error: Some(error.to_string()),
             ..Verified::default()
         }),
-        _ => Verified { error: Some("unknown question".into()), ..Verified::default() },
+        _ => Verified {
+            error: Some("unknown question".into()),
+            ..Verified::default()
+        },
     };
     let mut line = serde_json::to_vec(&verified)?;
     line.push(b'\n');
@@ -123,7 +142,10 @@ fn recount(app: &App, options: &Options) -> Result<Verified, StoreError> {
     }
     let mut connection = ovation_schema::connect(options)?;
     let differences = verify::recount(&mut connection)?;
-    Ok(Verified { differences: differences.into_iter().map(Found::from).collect(), error: None })
+    Ok(Verified {
+        differences: differences.into_iter().map(Found::from).collect(),
+        error: None,
+    })
 }
 
 /// Asks the server that runs in this data folder to recount.

@@ -28,7 +28,7 @@ pub enum DataDirError {
     #[error("the data folder {0} does not exist; `ovation serve` makes it")]
     Missing(String),
     /// The file system says no.
-    #[error("the data folder {0} {1}: {2}")]
+    #[error("the data folder {0} {1}")]
     Unusable(String, &'static str, #[source] io::Error),
 }
 
@@ -191,6 +191,10 @@ mod tests {
             let error = DataDir::open(&path).unwrap_err();
             assert!(matches!(error, DataDirError::NotAFolder(_)), "{error}");
         }
+        let below = Path::new("/proc/self/made");
+        let error = anyhow::Error::from(DataDir::open(below).unwrap_err());
+        let told = format!("{error:#}");
+        assert_eq!(told.matches("os error").count(), 1, "the cause is told once: {told}");
         assert!(matches!(
             DataDir::open_shared(&parent.path().join("none")),
             Err(DataDirError::Missing(_))

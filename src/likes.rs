@@ -40,7 +40,10 @@ pub fn start(config: &Config, data_dir: &Path, store: &Store) -> anyhow::Result<
 
 #[expect(clippy::needless_pass_by_value, reason = "what the counters call with")]
 fn end_process(reason: String) {
-    tracing::error!(reason, "the likes can't go on: this process ends, and its next start recovers from the ledger");
+    tracing::error!(
+        reason,
+        "the likes can't go on: this process ends, and its next start recovers from the ledger"
+    );
     std::process::exit(1);
 }
 

@@ -94,7 +94,7 @@ pub fn routes(cfg: &mut web::ServiceConfig) {
 /// ignore it.
 async fn serve(request: HttpRequest, name: web::Path<String>) -> HttpResponse {
     let Some(picture) = AVATARS.iter().chain(&BACKGROUNDS).find(|picture| picture.name == *name) else {
-        return failure(StatusCode::NOT_FOUND, &ApiError::NotFound("picture"));
+        return failure(StatusCode::NOT_FOUND, &ApiError::NotFound("this picture"));
     };
     let tag = EntityTag::new_strong(picture.name.to_owned());
     let known = holds(&request, &tag);

@@ -5,6 +5,7 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,8 +61,9 @@ pub fn store_options(config: &Config, data_dir: &Path) -> Options {
 impl Server {
     /// Starts everything and returns when the server listens. Blocks; not for async threads.
     ///
-    /// The order: the data folder's lock, the database's claim, the store with its migrations, the ledger with the
-    /// counters, the token key, the media room with its sweep, the sockets. Whatever fails gives back what was taken before.
+    /// The order: the data folder's lock, the address, the database's claim, the store with its migrations, the ledger
+    /// with the counters, the token key, the media room with its sweep; then it listens. Whatever fails gives back what
+    /// was taken before.
     pub fn start(config: Config) -> anyhow::Result<Self> {
         Self::start_with(config, |_| Ok(()))
     }
@@ -87,6 +89,7 @@ impl Server {
     ) -> anyhow::Result<Self> {
         raise_descriptor_limit(config.max_connections);
         let data_dir = DataDir::open(&config.data_dir)?;
+        let socket = bind(config.listen).with_context(|| format!("can't listen on {}", config.listen))?;
         let draining = Arc::new(AtomicBool::new(false));
         let options = store_options(&config, data_dir.path());
         let on_lost = || {
@@ -100,7 +103,7 @@ impl Server {
         prepare(&app)?;
         sweep(&app)?;
         let control = Control::listen(&app, &options, data_dir.path())?;
-        let (addr, handle, thread) = listen(&app)?;
+        let (addr, handle, thread) = listen(&app, socket)?;
         tracing::info!(
             listen = %addr,
             store = options.database.kind(),
@@ -210,6 +213,9 @@ fn raise_descriptor_limit(max_connections: usize) {
     }
 }
 
+/// Connections that the kernel keeps until a worker takes them; the system's own bound (`somaxconn`) may be lower.
+const BACKLOG: i32 = 4096;
+
 /// Descriptors for everything but connections: databases, media files, spools, the listener, children.
 const DESCRIPTORS_BESIDE: u64 = 1024;
 
@@ -261,10 +267,26 @@ fn sweep(app: &App) -> anyhow::Result<()> {
 
 type Listening = (SocketAddr, ServerHandle, JoinHandle<std::io::Result<()>>);
 
-/// Binds and starts the HTTP threads, each with a runtime of its own.
-fn listen(app: &App) -> anyhow::Result<Listening> {
-    let address = app.config.listen;
-    let listener = TcpListener::bind(address).with_context(|| format!("can't listen on {address}"))?;
+/// Takes the address without listening yet: one that is in use is known before anything is migrated or filled, and a
+/// connection is refused, not kept waiting, until the server can serve it.
+fn bind(address: SocketAddr) -> rustix::io::Result<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
+    let family = match address {
+        SocketAddr::V4(_) => AddressFamily::INET,
+        SocketAddr::V6(_) => AddressFamily::INET6,
+    };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    // As the standard library does: connections of a server that has just ended must not keep its successor out.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    Ok(socket)
+}
+
+/// Listens, and starts the HTTP threads, each with a runtime of its own.
+fn listen(app: &App, socket: OwnedFd) -> anyhow::Result<Listening> {
+    // With SO_REUSEADDR two processes may have bound one address; the second to listen is refused here.
+    rustix::net::listen(&socket, BACKLOG).with_context(|| format!("can't listen on {}", app.config.listen))?;
+    let listener = TcpListener::from(socket);
     let addr = listener.local_addr()?;
     let (started, start) = oneshot::channel();
     let app = app.clone();

@@ -18,6 +18,22 @@ fn ovation(folder: &Path, args: &[&str], variables: &[(&str, &str)]) -> Output {
         .unwrap()
 }
 
+/// The same, with something to read on standard input.
+fn answered(folder: &Path, args: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ovation"))
+        .args(args)
+        .current_dir(folder)
+        .env_clear()
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // One that refuses its arguments ends without reading.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
 fn text(bytes: &[u8]) -> &str {
     std::str::from_utf8(bytes).unwrap()
 }
@@ -155,17 +171,62 @@ fn a_closed_standard_output_is_no_failure() {
 #[test]
 fn an_empty_password_is_refused_before_anything_else() {
     let folder = tempfile::tempdir().unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ovation"))
-        .args(["user", "create", "ann"])
-        .current_dir(folder.path())
-        .env_clear()
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(b"\n").unwrap();
-    let output = child.wait_with_output().unwrap();
+    let output = answered(folder.path(), &["user", "create", "ann"], b"\n");
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("the password is empty"), "{output:?}");
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_command_that_only_looks_makes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let entries = || std::fs::read_dir(folder.path()).unwrap().count();
+    for args in [["migrate", "status"], ["migrate", "revert"], ["user", "passwd"]] {
+        let mut args = args.to_vec();
+        if args[0] == "user" {
+            args.push("ann");
+        }
+        let output = answered(folder.path(), &args, b"a password\n");
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{args:?}: {said}");
+        assert!(
+            said.contains("does not exist; `ovation serve` makes it"),
+            "{args:?}: {said}"
+        );
+        assert_eq!(entries(), 0, "{args:?}");
+    }
+    std::fs::create_dir(folder.path().join("data")).unwrap();
+    let output = ovation(folder.path(), &["migrate", "status"], &[]);
+    assert!(text(&output.stderr).contains("there is no store"), "{output:?}");
+    assert_eq!(std::fs::read_dir(folder.path().join("data")).unwrap().count(), 0);
+}
+
+#[test]
+fn names_and_passwords_are_judged_before_a_store_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = "x".repeat(33);
+    for (name, password, code) in [("", "pw", 2), ("a\nb", "pw", 2), (&*long, "pw", 2), ("ann", &*long, 1)] {
+        let output = answered(folder.path(), &["user", "create", name], password.as_bytes());
+        assert_eq!(output.status.code(), Some(code), "{name:?}: {output:?}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "{name:?}");
+    }
+}
+
+#[test]
+fn an_address_in_use_is_known_before_anything_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = ovation(folder.path(), &["serve", "--demo", "--listen", &address], &[]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("can't listen on 127.0.0.1") && said.contains("in use"),
+        "{said}"
+    );
+    let made: Vec<_> = std::fs::read_dir(folder.path().join("data"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    assert_eq!(made, ["ovation.lock"], "nothing was migrated or filled");
 }

@@ -169,7 +169,9 @@ impl Counters {
             drop(places);
             self.flush_now().await
         };
-        let flushed = tokio::time::timeout(patience, work).await.unwrap_or(Err(FlushError::Late));
+        let flushed = tokio::time::timeout(patience, work)
+            .await
+            .unwrap_or(Err(FlushError::Late));
         self.0.places.close();
         self.0.fatal.silence();
         self.0.end.send_replace(true);

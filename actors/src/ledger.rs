@@ -169,8 +169,8 @@ pub trait Ledger: Send {
 
     /// Tells how far the store has got (which may be less than told before: a database can forget), and removes the
     /// oldest groups that are flushed and past their time, or flushed and in the way of new ones. Returns how many
-    /// entries are gone. The work of one call is bounded so that appends don't wait for it: what is left is for the
-    /// next call.
+    /// entries are gone. The work of one call is bounded so that appends don't wait long behind it: the caller lets
+    /// waiting appends through and calls again until nothing was left to remove, or the ledger fills up.
     fn trim(&mut self, flushed: i64, now_ms: i64) -> Result<u64, LedgerError>;
 
     /// What it holds. Cheap: no pass over the entries.

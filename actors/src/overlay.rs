@@ -252,10 +252,7 @@ impl State {
         let mut newer = HashSet::new();
         for (entry, by) in entries.iter().zip(differences).rev() {
             let Entry { position, like } = *entry;
-            self.videos
-                .entry(like.video)
-                .or_default()
-                .push_front(position, by, ());
+            self.videos.entry(like.video).or_default().push_front(position, by, ());
             self.users
                 .entry(like.user)
                 .or_default()
@@ -285,7 +282,11 @@ impl State {
             forget(&mut self.users, like.user, |person| person.forget_through(position));
             forget(&mut self.users, like.author, |person| person.forget_through(position));
             let pair = (like.user, like.video);
-            if self.pairs.get(&pair).is_some_and(|pending| pending.position <= position) {
+            if self
+                .pairs
+                .get(&pair)
+                .is_some_and(|pending| pending.position <= position)
+            {
                 self.pairs.remove(&pair);
             }
         }

@@ -49,9 +49,11 @@ pub(crate) fn open_sqlite(path: &Path, role: Role) -> Result<DbConnection, Store
     let mut connection = SqliteConnection::establish(name).map_err(StoreError::from_connection)?;
     // WAL first: readers never wait for the writer. FULL: a commit that was answered survives a power cut.
     // No mmap: an I/O error or a file that somebody cuts would be a SIGBUS instead of an error.
+    // The cache is a connection's own, and there may be hundreds that read; the system's serves them all.
+    let cache_kib = if role == Role::Reader { 4096 } else { 16384 };
     connection.batch_execute(&format!(
         "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -16384; PRAGMA journal_size_limit = 16777216;",
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{cache_kib}; PRAGMA journal_size_limit = 16777216;",
     ))?;
     if role == Role::Reader {
         connection.batch_execute("PRAGMA query_only = ON;")?;

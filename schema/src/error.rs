@@ -139,7 +139,7 @@ mod tests {
         }
     }
 
-    /// The sentences as MariaDB 10.11, MySQL 8 (its error reference), mysql_async 0.36 and SQLite say them.
+    /// The sentences as MariaDB 10.11, MySQL 8 (its error reference), `mysql_async` 0.36 and SQLite say them.
     #[test]
     fn every_sentence_is_sorted() {
         for message in [

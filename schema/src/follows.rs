@@ -13,6 +13,7 @@ use crate::users::UserRow;
 
 /// Sets whether `follower` follows `followee`. Locks both users in ascending order, so crossing follows can't deadlock,
 /// then the pair. The caller refuses a follow of oneself.
+#[expect(clippy::similar_names, reason = "they are the words of the field")]
 pub fn set(
     connection: &mut DbConnection,
     follower: UserId,

@@ -35,6 +35,7 @@ pub use claim::Claim;
 pub use error::StoreError;
 pub use id_source::{Kind, reserve};
 pub use ids::{CommentId, MessageId, UserId, VideoId};
+pub use mysql::is_usable_address;
 pub use store::{Database, Options, Store};
 
 /// The wall clock in integer milliseconds since the epoch: the unit of every time in the store.

@@ -27,9 +27,12 @@ fn check_not_newer<S>(connection: &mut impl MigrationHarness<S::Db>, source: &S)
 where
     S: Source,
 {
-    let known = source.versions()?;
+    let known = source.named()?;
     let applied = connection.applied_migrations().map_err(refused)?;
-    match applied.iter().find(|version| !known.contains(&version.as_owned())) {
+    match applied
+        .iter()
+        .find(|version| known.iter().all(|(known, _)| known != *version))
+    {
         None => Ok(()),
         Some(version) => Err(StoreError::Internal(format!(
             "the database has the migration {version}, which this version of ovation does not know: \
@@ -41,14 +44,22 @@ where
 /// A migration source of one store's dialect.
 trait Source: MigrationSource<Self::Db> {
     type Db: diesel::backend::Backend;
-    fn versions(&self) -> Result<Vec<MigrationVersion<'static>>, StoreError> {
-        let mut migrations = self.migrations().map_err(refused)?;
-        migrations.sort_by(|a, b| a.name().version().cmp(&b.name().version()));
-        Ok(migrations
+    /// Every migration's version and name, oldest first.
+    fn named(&self) -> Result<Vec<(MigrationVersion<'static>, String)>, StoreError> {
+        let migrations = self.migrations().map_err(refused)?;
+        let mut named: Vec<_> = migrations
             .iter()
-            .map(|migration| migration.name().version().as_owned())
-            .collect())
+            .map(|migration| (migration.name().version().as_owned(), migration.name().to_string()))
+            .collect();
+        named.sort();
+        Ok(named)
     }
+}
+
+/// What a person calls the migration of a version.
+fn name_of(version: &MigrationVersion<'_>, named: &[(MigrationVersion<'static>, String)]) -> String {
+    let known = named.iter().find(|(known, _)| known == version);
+    known.map_or_else(|| version.to_string(), |(_, name)| name.clone())
 }
 
 struct Sqlite;
@@ -70,12 +81,26 @@ macro_rules! source {
 source!(Sqlite, diesel::sqlite::Sqlite, SQLITE);
 source!(Mysql, diesel::mysql::Mysql, MYSQL);
 
+/// Whether nothing is missing. Refuses a store that a newer binary has migrated, as [`run`] does.
+pub fn is_current(connection: &mut DbConnection) -> Result<bool, StoreError> {
+    fn ask<S: Source>(connection: &mut impl MigrationHarness<S::Db>, source: S) -> Result<bool, StoreError> {
+        check_not_newer(connection, &source)?;
+        let pending = connection.has_pending_migration(source).map_err(refused)?;
+        Ok(!pending)
+    }
+    match connection {
+        DbConnection::Sqlite(connection) => ask(connection, Sqlite),
+        DbConnection::Mysql(connection) => ask(connection, Mysql),
+    }
+}
+
 /// Applies what is missing; returns the names. Does nothing on a store that is up to date.
 pub fn run(connection: &mut DbConnection) -> Result<Vec<String>, StoreError> {
     fn apply<S: Source>(connection: &mut impl MigrationHarness<S::Db>, source: S) -> Result<Vec<String>, StoreError> {
         check_not_newer(connection, &source)?;
+        let named = source.named()?;
         let applied = connection.run_pending_migrations(source).map_err(refused)?;
-        Ok(applied.iter().map(ToString::to_string).collect())
+        Ok(applied.iter().map(|version| name_of(version, &named)).collect())
     }
     match connection {
         DbConnection::Sqlite(connection) => apply(connection, Sqlite),
@@ -90,10 +115,9 @@ pub fn revert(connection: &mut DbConnection) -> Result<Option<String>, StoreErro
         if connection.applied_migrations().map_err(refused)?.is_empty() {
             return Ok(None);
         }
-        connection
-            .revert_last_migration(source)
-            .map(|version| Some(version.to_string()))
-            .map_err(refused)
+        let named = source.named()?;
+        let version = connection.revert_last_migration(source).map_err(refused)?;
+        Ok(Some(name_of(&version, &named)))
     }
     match connection {
         DbConnection::Sqlite(connection) => undo(connection, Sqlite),
@@ -107,16 +131,15 @@ pub fn status(connection: &mut DbConnection) -> Result<Vec<MigrationState>, Stor
         connection: &mut impl MigrationHarness<S::Db>,
         source: &S,
     ) -> Result<Vec<MigrationState>, StoreError> {
-        let mut migrations = source.migrations().map_err(refused)?;
-        migrations.sort_by(|a, b| a.name().version().cmp(&b.name().version()));
         let mut applied: Vec<_> = connection.applied_migrations().map_err(refused)?;
-        let mut states: Vec<_> = migrations
-            .iter()
-            .map(|migration| {
+        let mut states: Vec<_> = source
+            .named()?
+            .into_iter()
+            .map(|(version, name)| {
                 let before = applied.len();
-                applied.retain(|version| *version != migration.name().version());
+                applied.retain(|known| *known != version);
                 MigrationState {
-                    name: migration.name().to_string(),
+                    name,
                     applied: applied.len() < before,
                 }
             })

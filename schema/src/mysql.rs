@@ -32,7 +32,7 @@ const LOCK_WAIT: Duration = Duration::from_secs(5);
 /// What a statement may take beyond the server's own deadlines before the server counts as gone.
 const GRACE: Duration = Duration::from_secs(2);
 /// The same for a connection without a deadline, for migrations and bulk loading.
-const ADMIN: Duration = Duration::from_secs(3600);
+const ADMIN: Duration = Duration::from_hours(1);
 
 /// `diesel-async`'s MySQL connection with diesel's own (blocking) face.
 ///
@@ -117,6 +117,11 @@ pub(crate) fn open(url: &str, statement_timeout: Option<Duration>) -> Result<Mys
     let MysqlConnection { inner, line, .. } = &mut connection;
     line.wait(CONNECT, inner.batch_execute(&session))?;
     Ok(connection)
+}
+
+/// Whether an address and its parameters can be used, as far as that can be told without connecting.
+pub fn is_usable_address(address: &str) -> bool {
+    options(address).is_ok()
 }
 
 /// Reads the address. `ssl_ca` is ours: the file (PEM) with the authority that signed the server's certificate, since

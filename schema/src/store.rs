@@ -29,6 +29,14 @@ pub enum Database {
 }
 
 impl Database {
+    /// False where nothing can be there: a SQLite file that is missing.
+    pub fn may_exist(&self) -> bool {
+        match self {
+            Self::Sqlite(file) => file.exists(),
+            Self::Mysql(_) => true,
+        }
+    }
+
     /// What it is, in a word for logs.
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -85,6 +93,23 @@ impl Store {
     pub fn open(options: &Options) -> Result<Self, StoreError> {
         let mut first = pool::connect(options, Role::Admin)?;
         migrate::run(&mut first)?;
+        Self::over(options, first)
+    }
+
+    /// Like [`Store::open`] for whoever may run beside a server and so must not change a schema under it: none where
+    /// the store is missing or a migration is pending. Makes and migrates nothing.
+    pub fn open_current(options: &Options) -> Result<Option<Self>, StoreError> {
+        if !options.database.may_exist() {
+            return Ok(None);
+        }
+        let mut first = pool::connect(options, Role::Admin)?;
+        if !migrate::is_current(&mut first)? {
+            return Ok(None);
+        }
+        Self::over(options, first).map(Some)
+    }
+
+    fn over(options: &Options, mut first: DbConnection) -> Result<Self, StoreError> {
         let store_id = claim::store_id(&mut first)?;
         let connections = options.connections.max(2);
         let writes = match &options.database {
@@ -129,7 +154,8 @@ impl Store {
     {
         self.0.breaker.check()?;
         let permit = self.0.gate.enter().await?;
-        self.on_pool(permit, move |connection| pool::again(connection, &query)).await
+        self.on_pool(permit, move |connection| pool::again(connection, &query))
+            .await
     }
 
     /// Runs `change` as one transaction, committed (and on disk) when this returns.
@@ -192,8 +218,10 @@ impl Store {
         .await
     }
 
-    /// Ends the writer after what it has accepted, and folds SQLite's log into its file. Blocks.
+    /// Takes nothing new and waits for what was accepted; folds SQLite's log into its file. Blocks, where the database
+    /// does not answer no longer than a caller would.
     pub fn close(&self) {
+        self.0.gate.close(self.0.deadline);
         if let Writes::Queue(writer) = &self.0.writes {
             writer.close();
         }
@@ -212,24 +240,18 @@ impl Inner {
         let outcome = catch_unwind(AssertUnwindSafe(|| work(&mut connection.db)));
         self.statements
             .fetch_add(connection.statements() - before, Ordering::Relaxed);
-        match outcome {
-            Ok(result) => {
-                if matches!(result, Err(StoreError::Unavailable(_) | StoreError::Internal(_))) {
-                    connection.give_up();
-                }
-                result
-            }
-            Err(_) => {
-                connection.give_up();
-                Err(StoreError::Internal("a query panicked".into()))
-            }
+        let result = outcome.unwrap_or_else(|_| Err(StoreError::Internal("a query panicked".into())));
+        if matches!(result, Err(StoreError::Unavailable(_) | StoreError::Internal(_))) {
+            connection.give_up();
         }
+        result
     }
 }
 
 /// A semaphore whose queue has an end and whose wait has a deadline.
 struct Gate {
     permits: Arc<Semaphore>,
+    all: usize,
     waiting: AtomicUsize,
     most_waiting: usize,
     timeout: Duration,
@@ -240,6 +262,7 @@ impl Gate {
         let permits = permits.max(1) as usize;
         Self {
             permits: Arc::new(Semaphore::new(permits)),
+            all: permits,
             waiting: AtomicUsize::new(0),
             most_waiting: permits * WAITING_PER_CONNECTION,
             timeout,
@@ -253,7 +276,17 @@ impl Gate {
         let _place = Place::take(&self.waiting, self.most_waiting)?;
         match tokio::time::timeout(self.timeout, Arc::clone(&self.permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(permit),
-            Ok(Err(_)) | Err(_) => Err(StoreError::Busy),
+            Ok(Err(_)) => Err(StoreError::Unavailable("the store is closed".into())),
+            Err(_) => Err(StoreError::Busy),
+        }
+    }
+
+    /// Lets nobody in any more and waits until everybody is out.
+    fn close(&self, patience: Duration) {
+        self.permits.close();
+        let end = Instant::now() + patience;
+        while self.permits.available_permits() < self.all && Instant::now() < end {
+            std::thread::sleep(Duration::from_millis(5));
         }
     }
 }

@@ -71,7 +71,7 @@ impl Writer {
         }
         let (reply, answer) = oneshot::channel();
         let job = Box::new(Change {
-            change,
+            work: change,
             outcome: None,
             reply,
         });
@@ -109,7 +109,7 @@ trait Job: Send {
 }
 
 struct Change<T, F> {
-    change: F,
+    work: F,
     outcome: Option<Result<T, StoreError>>,
     reply: oneshot::Sender<Result<T, StoreError>>,
 }
@@ -124,7 +124,7 @@ where
     }
 
     fn run(&mut self, connection: &mut DbConnection) -> bool {
-        let outcome = catch_unwind(AssertUnwindSafe(|| (self.change)(connection)))
+        let outcome = catch_unwind(AssertUnwindSafe(|| (self.work)(connection)))
             .unwrap_or_else(|_| Err(StoreError::Internal("a change panicked".into())));
         let keep = outcome.is_ok();
         self.outcome = Some(outcome);

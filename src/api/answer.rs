@@ -19,7 +19,7 @@ use time::{OffsetDateTime, UtcOffset};
 
 use super::base::Base;
 use crate::error::ApiError;
-use crate::pictures;
+use crate::{media, pictures};
 
 /// A success with its payload's fields beside the envelope's.
 #[derive(Serialize)]
@@ -107,7 +107,10 @@ pub struct Flags {
 impl Flags {
     /// For pages without videos.
     pub fn following(followed: HashSet<UserId>) -> Self {
-        Self { favorites: HashSet::new(), followed }
+        Self {
+            favorites: HashSet::new(),
+            followed,
+        }
     }
 }
 
@@ -143,7 +146,9 @@ impl Sight<'_> {
 impl User {
     /// A user as somebody sees it.
     pub fn new(row: UserRow, sight: &Sight<'_>) -> Result<Self, StoreError> {
-        let counts = sight.likes.user_counts(row.id, row.favorite_count, row.total_favorited, row.mark.0);
+        let counts = sight
+            .likes
+            .user_counts(row.id, row.favorite_count, row.total_favorited, row.mark.0);
         let (favorite_count, total_favorited) = sight.fresh(counts)?;
         let base = sight.base;
         let picture = |path: String, default: &'static str| base.join(if path.is_empty() { default } else { &path });
@@ -189,8 +194,8 @@ impl Video {
         Ok(Self {
             id: row.id.0,
             author: User::new(author, sight)?,
-            play_url: base.join(&format!("/media/videos/{}.mp4", row.media_hash)),
-            cover_url: base.join(&format!("/media/covers/{}.jpg", row.media_hash)),
+            play_url: base.join(&media::video_url_path(&row.media_hash)),
+            cover_url: base.join(&media::cover_url_path(&row.media_hash)),
             favorite_count,
             comment_count: row.comment_count,
             is_favorite: sight.likes(row.id),

@@ -93,7 +93,10 @@ impl Call {
 
     /// What turns the rows of this request into its answer.
     pub fn lens(&self) -> Lens {
-        Lens { base: self.base.clone(), counters: self.app.counters.clone(), }
+        Lens {
+            base: self.base.clone(),
+            counters: self.app.counters.clone(),
+        }
     }
 
     /// The claims of the presented token; a bad token is an error, none is `None`.

@@ -99,7 +99,10 @@ pub async fn comment_list(call: Call) -> Result<HttpResponse, ApiError> {
             };
             let sight = lens.look(viewer, Flags::following(followed));
             let show = |(comment, user)| Ok(Comment::new(comment, User::new(user, &sight)?, zone));
-            Ok(Page::new(rows.into_iter().map(show).collect::<Result<_, StoreError>>()?, last))
+            Ok(Page::new(
+                rows.into_iter().map(show).collect::<Result<_, StoreError>>()?,
+                last,
+            ))
         },
     )
     .await

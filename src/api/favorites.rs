@@ -34,7 +34,12 @@ async fn viewer(call: &Call) -> Result<UserId, ApiError> {
     if confirmed.is_fresh(user.0, version) {
         return Ok(user);
     }
-    match call.app.store.read(move |connection| users::token_version(connection, user)).await {
+    match call
+        .app
+        .store
+        .read(move |connection| users::token_version(connection, user))
+        .await
+    {
         Ok(current) if current == Some(i64::from(version)) => {
             confirmed.remember(user.0, version);
             Ok(user)
@@ -66,7 +71,11 @@ impl Cursor {
     fn start(lens: &Lens, user: UserId) -> Self {
         let known = lens.counters.overlay().view().likes_of(user);
         Self {
-            pending: known.iter().filter(|(_, on, _)| *on).map(|(video, ..)| *video).collect(),
+            pending: known
+                .iter()
+                .filter(|(_, on, _)| *on)
+                .map(|(video, ..)| *video)
+                .collect(),
             sent: 0,
             known: Arc::new(known.iter().map(|(video, ..)| *video).collect()),
             rows: (i64::MAX, VideoId(i64::MAX)),
@@ -78,10 +87,16 @@ impl Cursor {
 pub async fn favorite_list(call: Call) -> Result<HttpResponse, ApiError> {
     let (user, access) = call.subject()?;
     let lens = call.lens();
-    list::answer(&call, "video_list", access, None, move |connection, viewer, cursor: Option<Cursor>| {
-        let cursor = cursor.unwrap_or_else(|| Cursor::start(&lens, user));
-        page(connection, viewer, user, cursor, &lens)
-    })
+    list::answer(
+        &call,
+        "video_list",
+        access,
+        None,
+        move |connection, viewer, cursor: Option<Cursor>| {
+            let cursor = cursor.unwrap_or_else(|| Cursor::start(&lens, user));
+            page(connection, viewer, user, cursor, &lens)
+        },
+    )
     .await
 }
 
@@ -103,7 +118,9 @@ fn page(
         if let Some((time, video, _)) = stored.last() {
             cursor.rows = (*time, video.id);
         }
-        let unknown = stored.into_iter().filter(|(_, video, _)| !cursor.known.contains(&video.id));
+        let unknown = stored
+            .into_iter()
+            .filter(|(_, video, _)| !cursor.known.contains(&video.id));
         rows.extend(unknown.map(|(_, video, author)| (video, author)));
     }
     let videos = show(connection, viewer, rows, lens)?;

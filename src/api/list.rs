@@ -10,7 +10,7 @@ use std::time::Duration;
 use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 use actix_web::web::Bytes;
-use futures_util::stream;
+use futures_util::stream::{self, Stream};
 use ovation_schema::{DbConnection, StoreError, UserId};
 use serde::Serialize;
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
@@ -78,13 +78,27 @@ where
     // One page waits while the client takes another; the next is read when there is room.
     let (sender, receiver) = mpsc::channel(1);
     actix_web::rt::spawn(produce(call.app.clone(), place, sender, body, next, viewer, page));
-    let pages = stream::unfold(receiver, |mut receiver| async move {
-        receiver
-            .recv()
-            .await
-            .map(|chunk: Result<Bytes, ApiError>| (chunk, receiver))
-    });
-    Ok(HttpResponse::Ok().content_type(ContentType::json()).streaming(pages))
+    let body = pages(receiver);
+    Ok(HttpResponse::Ok().content_type(ContentType::json()).streaming(body))
+}
+
+/// What travels from the reading task to the connection.
+struct Chunk {
+    bytes: Bytes,
+    /// The list ends with it.
+    last: bool,
+}
+
+/// The body. One whose task is gone before the last page ends with an error, so without its last chunk: every client
+/// sees a broken answer, never a shorter list.
+fn pages(receiver: mpsc::Receiver<Chunk>) -> impl Stream<Item = Result<Bytes, ApiError>> {
+    stream::try_unfold(Some(receiver), |receiver| async move {
+        let Some(mut receiver) = receiver else { return Ok(None) };
+        let Some(chunk) = receiver.recv().await else {
+            return Err(ApiError::Unavailable);
+        };
+        Ok(Some((chunk.bytes, (!chunk.last).then_some(receiver))))
+    })
 }
 
 const END: &[u8] = b"]}";
@@ -108,12 +122,11 @@ async fn place(app: &App) -> Result<OwnedSemaphorePermit, ApiError> {
     }
 }
 
-/// Reads the pages after the first and hands them over as the client takes them. An error on the way ends the body
-/// without its last chunk, which every client sees as a broken answer, never as a shorter list.
+/// Reads the pages after the first and hands them over as the client takes them; [`pages`] notices when it gives up.
 async fn produce<T, C, F>(
     app: App,
     place: OwnedSemaphorePermit,
-    sender: mpsc::Sender<Result<Bytes, ApiError>>,
+    sender: mpsc::Sender<Chunk>,
     mut body: Vec<u8>,
     next: C,
     viewer: Option<UserId>,
@@ -126,9 +139,13 @@ async fn produce<T, C, F>(
     let _place = place;
     let mut following = Some(next);
     loop {
+        let last = following.is_none();
         // An empty chunk would end a chunked body.
-        if !body.is_empty() && !send(&sender, Ok(body.into())).await {
-            return;
+        if !body.is_empty() {
+            let bytes = body.into();
+            if !send(&sender, Chunk { bytes, last }, STALL).await {
+                return;
+            }
         }
         let Some(next) = following else { return };
         let query = page.clone();
@@ -144,7 +161,8 @@ async fn produce<T, C, F>(
         match read.await {
             Ok(read) => (body, following) = read,
             Err(error) => {
-                send(&sender, Err(error.into())).await;
+                // Only for the log: a head that says success has gone long ago.
+                let _ = ApiError::from(error);
                 return;
             }
         }
@@ -152,6 +170,40 @@ async fn produce<T, C, F>(
 }
 
 /// False when the client has gone or does not take what it asked for.
-async fn send(sender: &mpsc::Sender<Result<Bytes, ApiError>>, chunk: Result<Bytes, ApiError>) -> bool {
-    matches!(tokio::time::timeout(STALL, sender.send(chunk)).await, Ok(Ok(())))
+async fn send(sender: &mpsc::Sender<Chunk>, chunk: Chunk, patience: Duration) -> bool {
+    matches!(tokio::time::timeout(patience, sender.send(chunk)).await, Ok(Ok(())))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::StreamExt as _;
+
+    use super::*;
+
+    fn chunk(text: &'static str, last: bool) -> Chunk {
+        let bytes = Bytes::from_static(text.as_bytes());
+        Chunk { bytes, last }
+    }
+
+    #[tokio::test]
+    async fn a_list_that_is_whole_ends_well() {
+        let (sender, receiver) = mpsc::channel(2);
+        assert!(send(&sender, chunk("[1", false), STALL).await && send(&sender, chunk("]", true), STALL).await);
+        drop(sender);
+        let body: Vec<_> = pages(receiver).map(Result::unwrap).collect().await;
+        assert_eq!(body, ["[1", "]"]);
+    }
+
+    #[tokio::test]
+    async fn a_list_given_up_ends_as_a_broken_answer() {
+        let (sender, receiver) = mpsc::channel(1);
+        assert!(send(&sender, chunk("[1", false), STALL).await);
+        assert!(
+            !send(&sender, chunk(",2", false), Duration::from_millis(20)).await,
+            "nobody takes the first"
+        );
+        drop(sender);
+        let body: Vec<_> = pages(receiver).collect().await;
+        assert!(matches!(&body[..], [Ok(first), Err(_)] if first == "[1"), "{body:?}");
+    }
 }

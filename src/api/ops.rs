@@ -60,7 +60,7 @@ fn likes(app: &App) -> serde_json::Value {
 }
 
 #[derive(Serialize)]
-struct Version {
+struct Build {
     name: &'static str,
     version: &'static str,
     /// None where the build did not say; the only field here that may be null.
@@ -69,7 +69,7 @@ struct Version {
 
 /// `GET /version`.
 pub async fn show_version() -> HttpResponse {
-    HttpResponse::Ok().json(Version {
+    HttpResponse::Ok().json(Build {
         name: "ovation",
         version: version::VERSION,
         commit: version::COMMIT,

@@ -73,7 +73,7 @@ pub enum Action {
     Undo,
 }
 
-/// All parameters of one request, query before body; of equal names the first counts. An extractor; without `app_data`
+/// All parameters of one request, query before body; of equal names the first that is not empty counts. An extractor; without `app_data`
 /// of type `BodyLimits` it uses `BodyLimits::PARAMETERS`.
 ///
 /// It has no `Debug`: it holds passwords, tokens and texts.
@@ -147,11 +147,21 @@ impl Params {
     }
 
     /// The parameter as text: None when absent, refused when its bytes are no UTF-8 or hold NUL.
+    ///
+    /// Of equal names the first counts that is not empty: empty and absent are alike (contract 4), so `token=` in the
+    /// query must not hide the token of the body.
     pub fn text(&self, name: &'static str) -> Result<Option<&str>, ApiError> {
-        match self.pairs.iter().find(|(known, _)| known == name) {
+        let values = || {
+            self.pairs
+                .iter()
+                .filter(|(known, _)| known == name)
+                .map(|(_, value)| value)
+        };
+        let filled = |value: &&Value| !matches!(value, Value::Text(text) if text.is_empty());
+        match values().find(filled).or_else(|| values().next()) {
             None => Ok(None),
-            Some((_, Value::Text(text))) => Ok(Some(text)),
-            Some((_, Value::Broken)) => Err(ApiError::invalid(format!("{name} is not a valid text"))),
+            Some(Value::Text(text)) => Ok(Some(text)),
+            Some(Value::Broken) => Err(ApiError::invalid(format!("{name} is not a valid text"))),
         }
     }
 

@@ -46,7 +46,10 @@ impl Confirmed {
 
     fn age(&self, user: i64, version: u32) -> Option<Duration> {
         let users = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        users.get(&user).filter(|(known, _)| *known == version).map(|(_, at)| at.elapsed())
+        users
+            .get(&user)
+            .filter(|(known, _)| *known == version)
+            .map(|(_, at)| at.elapsed())
     }
 }
 
@@ -72,6 +75,9 @@ mod tests {
             confirmed.remember(user, 1);
         }
         assert!(confirmed.0.lock().unwrap().len() <= MOST);
-        assert!(confirmed.is_fresh(i64::try_from(MOST).unwrap(), 1), "the newest is kept");
+        assert!(
+            confirmed.is_fresh(i64::try_from(MOST).unwrap(), 1),
+            "the newest is kept"
+        );
     }
 }

@@ -7,11 +7,11 @@ use anyhow::{Context as _, bail};
 use ovation_actors::Entry;
 use ovation_actors::ledger::{self, Ledger as _, SqliteLedger};
 use ovation_schema::users::{self, NewUser};
-use ovation_schema::{
-    Claim, Options, Store, StoreError, UserId, migrate as migrations, now_ms, verify as recounting,
-};
+use ovation_schema::{Claim, Options, Store, StoreError, UserId, migrate as migrations, now_ms, verify as recounting};
 
-use super::{LedgerAction, MigrateAction, Secret, SeedArgs, ServeArgs, UsageError, UserAction, Verdict, VerifyArgs, print_line};
+use super::{
+    LedgerAction, MigrateAction, Secret, SeedArgs, ServeArgs, UsageError, UserAction, Verdict, VerifyArgs, print_line,
+};
 use crate::auth::{PasswordHasher, PoolSettings};
 use crate::config::Config;
 use crate::control::{self, Found};
@@ -19,6 +19,9 @@ use crate::identity::{DataDir, DataDirError};
 use crate::seed::{self, Size};
 use crate::server::{Server, store_options};
 use crate::{demo, likes, media};
+
+/// What an error of the database was about.
+const OPENED: &str = "the database can't be opened";
 
 /// Runs the server until a signal ends it.
 pub fn serve(config: Config, args: &ServeArgs) -> anyhow::Result<()> {
@@ -41,14 +44,24 @@ pub fn serve(config: Config, args: &ServeArgs) -> anyhow::Result<()> {
 pub fn migrate(config: &Config, action: MigrateAction) -> anyhow::Result<()> {
     let data_dir = match action {
         MigrateAction::Status => DataDir::open_shared(&config.data_dir)?,
-        MigrateAction::Run | MigrateAction::Revert => DataDir::open(&config.data_dir)?,
+        MigrateAction::Run => DataDir::open(&config.data_dir)?,
+        MigrateAction::Revert => {
+            // Asked first, since only `run` may make a folder.
+            DataDir::open_shared(&config.data_dir)?;
+            DataDir::open(&config.data_dir)?
+        }
     };
     let options = store_options(config, data_dir.path());
+    if !matches!(action, MigrateAction::Run) && !options.database.may_exist() {
+        bail!("there is no store in the data folder yet; `ovation serve` makes it");
+    }
     let _claim = match action {
         MigrateAction::Status => None,
-        MigrateAction::Run | MigrateAction::Revert => Claim::take(&options, || std::process::exit(1))?,
+        MigrateAction::Run | MigrateAction::Revert => {
+            Claim::take(&options, || std::process::exit(1)).context("the database can't be claimed")?
+        }
     };
-    let mut connection = ovation_schema::connect(&options)?;
+    let mut connection = ovation_schema::connect(&options).context(OPENED)?;
     match action {
         MigrateAction::Status => {
             for state in migrations::status(&mut connection)? {
@@ -78,7 +91,7 @@ pub fn seed(config: &Config, args: &SeedArgs) -> anyhow::Result<()> {
     let size = world_size(args).map_err(UsageError)?;
     let password = args.password.as_ref().map(Secret::expose);
     if let Some(password) = password {
-        crate::api::check_password(password)?;
+        crate::api::check_password(password).map_err(|error| UsageError(error.to_string()))?;
     }
     print_line(&seed::run(config, size, password)?)?;
     Ok(())
@@ -104,17 +117,15 @@ fn world_size(args: &SeedArgs) -> Result<Size, String> {
 /// Creates a user or sets a password. May run beside the server: neither changes a count, and tokens are checked
 /// against the row at every request.
 pub fn user(config: &Config, action: &UserAction, password: &Secret) -> anyhow::Result<()> {
-    let data_dir = match action {
-        UserAction::Create { .. } => {
-            DataDir::open_shared(&config.data_dir).or_else(|_| DataDir::open(&config.data_dir))?
-        }
-        UserAction::Passwd { .. } => DataDir::open_shared(&config.data_dir)?,
-    };
-    let store = Store::open(&store_options(config, data_dir.path()))?;
+    if let UserAction::Create { name } = action {
+        crate::api::check_name(name).map_err(|error| UsageError(error.to_string()))?;
+    }
+    crate::api::check_password(password.expose())?;
+    let makes_store = matches!(action, UserAction::Create { .. });
+    let (store, _locks) = open_beside(config, makes_store)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let done = runtime.block_on(async {
         let hasher = PasswordHasher::start(PoolSettings::default())?;
-        crate::api::check_password(password.expose())?;
         let password_hash = hasher.hash(password.expose().to_owned()).await?;
         match action {
             UserAction::Create { name } => create_user(&store, name, password_hash).await,
@@ -126,8 +137,30 @@ pub fn user(config: &Config, action: &UserAction, password: &Secret) -> anyhow::
     Ok(())
 }
 
+/// What makes this process the only one on a store, as far as that was needed.
+type Locks = (DataDir, Option<Claim>);
+
+/// The store, also where a server runs on it. Only when its schema is behind this version (or there is none yet, and
+/// `makes_store`) are the server's locks taken, since a schema must not change under one that serves.
+fn open_beside(config: &Config, makes_store: bool) -> anyhow::Result<(Store, Locks)> {
+    let mut data_dir = match DataDir::open_shared(&config.data_dir) {
+        Err(DataDirError::Missing(_)) if makes_store => DataDir::open(&config.data_dir)?,
+        folder => folder?,
+    };
+    let options = store_options(config, data_dir.path());
+    if let Some(store) = Store::open_current(&options).context(OPENED)? {
+        return Ok((store, (data_dir, None)));
+    }
+    let behind = "the store's schema is behind this version, and is not brought up to date under a running server";
+    if !data_dir.is_exclusive() {
+        data_dir = DataDir::open(&config.data_dir).context(behind)?;
+    }
+    let claim = Claim::take(&options, || std::process::exit(1)).context(behind)?;
+    let store = Store::open(&options).context(OPENED)?;
+    Ok((store, (data_dir, claim)))
+}
+
 async fn create_user(store: &Store, name: &str, password_hash: String) -> anyhow::Result<String> {
-    crate::api::check_name(name)?;
     let id: UserId = store.next_id().await?;
     let user = NewUser {
         id,
@@ -173,7 +206,13 @@ pub fn verify(config: &Config, args: VerifyArgs) -> anyhow::Result<()> {
         Err(_) if args.repair => bail!("a server runs in this data folder: stop it, then repair"),
         Err(_) => control::ask_to_verify(&config.data_dir)?,
     };
-    for Found { counter, id, stored, counted } in &found {
+    for Found {
+        counter,
+        id,
+        stored,
+        counted,
+    } in &found
+    {
         print_line(&format!("{counter} of {id}: says {stored}, its rows say {counted}"))?;
     }
     match (found.len(), args.repair) {
@@ -205,7 +244,12 @@ impl Offline {
         let counters = likes::start(config, data_dir.path(), &store)?;
         likes::flush(&counters)?.context("the ledger can't be brought into the database")?;
         likes::stop(&counters, config.shutdown_timeout)?;
-        Ok(Self { options, store, _claim: claim, _data_dir: data_dir })
+        Ok(Self {
+            options,
+            store,
+            _claim: claim,
+            _data_dir: data_dir,
+        })
     }
 
     fn verify(self, repair: bool) -> anyhow::Result<Vec<Found>> {
@@ -249,7 +293,10 @@ fn ledger_stat(path: &Path) -> anyhow::Result<()> {
         ("last", stat.last.to_string()),
         ("trimmed_to", stat.trimmed_to.to_string()),
         ("bytes", stat.bytes.to_string()),
-        ("oldest_ms", stat.oldest_ms.map_or_else(|| "none".to_owned(), |ms| ms.to_string())),
+        (
+            "oldest_ms",
+            stat.oldest_ms.map_or_else(|| "none".to_owned(), |ms| ms.to_string()),
+        ),
         ("quarantined", stat.quarantined.to_string()),
         ("rejected_groups", stat.rejected_groups.to_string()),
     ] {
@@ -258,16 +305,24 @@ fn ledger_stat(path: &Path) -> anyhow::Result<()> {
     for set_aside in ledger.quarantined()? {
         let Entry { position, like } = set_aside.entry;
         let (user, video, reason) = (like.user, like.video, set_aside.reason);
-        print_line(&format!("set aside: position {position}, user {user}, video {video}: {reason}"))?;
+        print_line(&format!(
+            "set aside: position {position}, user {user}, video {video}: {reason}"
+        ))?;
     }
     Ok(())
 }
 
 fn ledger_repair(path: &Path) -> anyhow::Result<()> {
     let report = SqliteLedger::repair(path)?;
-    print_line(&format!("sound: {} entries, up to position {}", report.entries, report.sound_to))?;
+    print_line(&format!(
+        "sound: {} entries, up to position {}",
+        report.entries, report.sound_to
+    ))?;
     for rejected in &report.rejected {
-        print_line(&format!("set aside: positions {} to {}: {}", rejected.first, rejected.last, rejected.reason))?;
+        print_line(&format!(
+            "set aside: positions {} to {}: {}",
+            rejected.first, rejected.last, rejected.reason
+        ))?;
     }
     Ok(())
 }

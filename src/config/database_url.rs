@@ -53,6 +53,9 @@ impl DatabaseUrl {
         if database.is_empty() {
             return Err("it names no database: put `/name` after the host".to_owned());
         }
+        if !ovation_schema::is_usable_address(url.as_str()) {
+            return Err("it has a parameter that is not known or not usable (see docs/configuration.md)".to_owned());
+        }
         Ok(Self(url))
     }
 }
@@ -98,6 +101,7 @@ mod tests {
             );
         }
         assert!(DatabaseUrl::parse("mysql://root@[::1]/ovation?require_ssl=true").is_ok());
+        assert!(DatabaseUrl::parse("mysql://u@db/ovation?ssl_ca=%2Fetc%2Fca.pem&verify_identity=false").is_ok());
         assert_eq!(DatabaseUrl::read("sqlite"), Ok(None));
     }
 
@@ -126,6 +130,8 @@ mod tests {
             ("mysql://u:p@db", "names no database"),
             ("mysql://u:p@db/", "names no database"),
             ("mysql:///ovation", "host"),
+            ("mysql://u:p@db/ovation?require_sll=true", "a parameter"),
+            ("mysql://u:p@db/ovation?require_ssl=perhaps", "a parameter"),
         ] {
             let error = DatabaseUrl::parse(text).unwrap_err();
             assert!(error.contains(word), "{text}: {error}");

@@ -111,13 +111,13 @@ impl Media {
     }
 }
 
-/// The path of a video on this server, to be put behind the public base URL.
-pub fn video_url_path(hash: &ContentHash) -> String {
+/// The path of a video on this server, to be put behind the public base URL; `hash` is a [`ContentHash`] as text.
+pub fn video_url_path(hash: &str) -> String {
     format!("/media/videos/{hash}.mp4")
 }
 
-/// The path of a video's cover on this server.
-pub fn cover_url_path(hash: &ContentHash) -> String {
+/// The path of a video's cover on this server, likewise.
+pub fn cover_url_path(hash: &str) -> String {
     format!("/media/covers/{hash}.jpg")
 }
 

@@ -94,7 +94,7 @@ impl Served {
     }
 
     async fn video(&self, method: &str, headers: &[&str]) -> Answer {
-        self.raw(method, &crate::media::video_url_path(&self.hash), headers)
+        self.raw(method, &crate::media::video_url_path(&self.hash.to_string()), headers)
             .await
     }
 }
@@ -228,7 +228,7 @@ async fn nothing_but_stored_files_is_there() {
 #[actix_web::test]
 async fn a_stored_cover_may_be_cached_and_a_stand_in_may_not() {
     let served = Served::start().await;
-    let path = crate::media::cover_url_path(&served.hash);
+    let path = crate::media::cover_url_path(&served.hash.to_string());
     let stored = served.raw("GET", &path, &[]).await;
     assert_eq!(
         (stored.status, stored.header("content-type")),

@@ -10,6 +10,8 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use tempfile::TempDir;
 
+use crate::harness::folders;
+
 /// What a disk writes as a whole.
 const SECTOR: usize = 512;
 
@@ -47,7 +49,7 @@ pub struct Disk {
 impl Disk {
     /// Builds the recorder, for a data folder that nobody uses yet.
     pub fn under(live: &Path) -> Self {
-        let built = TempDir::with_prefix("ovation-powercut-").unwrap();
+        let built = folders::fresh("powercut");
         let library = built.path().join("powercut.so");
         let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/crash/powercut.c");
         let compiler = Command::new("cc")
@@ -70,7 +72,7 @@ impl Disk {
         );
         let disk = Self {
             live: live.canonicalize().unwrap(),
-            shadow: TempDir::with_prefix("ovation-shadow-").unwrap(),
+            shadow: folders::fresh("shadow"),
             library,
             _built: built,
         };

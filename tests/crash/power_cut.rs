@@ -4,7 +4,7 @@ use rand::RngExt;
 
 use crate::disk::{Disk, Manner, Unsynced};
 use crate::plan::Plan;
-use crate::scene::{Scene, kill};
+use crate::scene::{Scene, kill, kill_at_once};
 
 #[test]
 fn sqlite_survives_power_cuts() {
@@ -69,7 +69,7 @@ fn violations_after_a_cut(mode: &str, environment: impl Fn(&Disk) -> Vec<(String
         let mut process = scene.start();
         scene.storm(cycle, |progress| {
             progress.more(300, &mut random);
-            process.kill();
+            kill_at_once(&mut process);
         });
         disk.cut(Unsynced::Lost, &mut random);
     };

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::client::Client;
 use crate::compare::{settle, violations};
 use crate::harness::process::{self, Process, serve_command};
-use crate::harness::{Persona, Site};
+use crate::harness::{Persona, Site, folders};
 use crate::plan::Plan;
 use crate::record::{Journal, Record};
 use crate::seen::Seen;
@@ -48,7 +48,7 @@ impl Scene {
     /// An empty one; [`Scene::start`] fills it.
     pub fn new(mode: &str, plan: Plan, url: Option<&str>) -> Self {
         Self {
-            folder: TempDir::with_prefix("ovation-crash-").unwrap(),
+            folder: folders::fresh("crash"),
             url: url.map(str::to_owned),
             environment: Vec::new(),
             plan,
@@ -229,7 +229,13 @@ pub fn kill(process: &mut Process, random: &mut ChaCha8Rng) {
         // The moment is the test's random choice, not a wait for anything. It may well have ended by then.
         std::thread::sleep(Duration::from_micros(random.random_range(0..300_000)));
     }
-    process.kill();
+    kill_at_once(process);
+}
+
+/// Ends a server without warning. One that has ended already, and was not waited for, bears it.
+pub fn kill_at_once(process: &mut Process) {
+    process.signal("KILL");
+    process.ended(Duration::from_secs(5));
 }
 
 /// How far a storm is.

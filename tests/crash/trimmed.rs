@@ -8,7 +8,7 @@ use ovation_actors::ledger::{Ledger, OpenOptions, SqliteLedger};
 use ovation_schema::Store;
 
 use crate::plan::Plan;
-use crate::scene::Scene;
+use crate::scene::{Scene, kill_at_once};
 
 #[test]
 fn likes_after_a_trim_to_empty_survive_a_kill() {
@@ -18,7 +18,7 @@ fn likes_after_a_trim_to_empty_survive_a_kill() {
     let mut process = scene.start();
     scene.storm(0, |progress| {
         progress.some_more(&mut random);
-        process.kill();
+        kill_at_once(&mut process);
     });
     process = scene.start();
     scene.stop(process);
@@ -29,7 +29,7 @@ fn likes_after_a_trim_to_empty_survive_a_kill() {
     // Few enough to end before the positions of the first storm, if they began anew.
     scene.storm(1, |progress| {
         progress.more(20, &mut random);
-        process.kill();
+        kill_at_once(&mut process);
     });
     process = scene.start();
     scene.agrees(1, &process);

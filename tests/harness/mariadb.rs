@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
+use super::folders;
 use super::together::eventually;
 
 const GUARD: &str = r#"
@@ -40,7 +41,6 @@ if [ -n "$pid" ]; then kill -9 "$pid"; wait; fi
 rm -rf "$dir"
 "#;
 
-const FOLDER_PREFIX: &str = "ovation-stories-mariadb-";
 const PASSWORD: &str = "stories";
 
 /// One running MariaDB.
@@ -67,11 +67,8 @@ pub fn shared() -> &'static Instance {
 impl Instance {
     /// Starts a server of its own; for stories that stop or kill it.
     pub fn start() -> Self {
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        sweep();
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("{FOLDER_PREFIX}{}-{number}", std::process::id()));
-        std::fs::create_dir(&folder).expect("a temporary folder for MariaDB");
+        // The guard removes it, when everything in it has ended.
+        let folder = folders::fresh("mariadb").keep();
         let port = free_port();
         let mut guard = Guard::over(&folder, port);
         guard.install(&folder);
@@ -239,22 +236,4 @@ fn state(process: &Path) -> char {
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     listener.local_addr().unwrap().port()
-}
-
-/// Removes folders whose test process is gone and whose guard could not clean up (the machine went down).
-fn sweep() {
-    for entry in std::fs::read_dir(std::env::temp_dir()).unwrap().flatten() {
-        let name = entry.file_name();
-        let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(FOLDER_PREFIX)) else {
-            continue;
-        };
-        let owner = rest.split('-').next().unwrap_or_default();
-        let guard_had_time = entry
-            .metadata()
-            .and_then(|known| known.modified())
-            .is_ok_and(|at| at.elapsed().is_ok_and(|age| age > Duration::from_mins(1)));
-        if guard_had_time && !Path::new("/proc").join(owner).exists() {
-            let _ = std::fs::remove_dir_all(entry.path());
-        }
-    }
 }

@@ -61,6 +61,13 @@ impl Process {
         Self::launch(serve_command(data_dir, database_url))
     }
 
+    /// Like [`Process::serve`], with more arguments.
+    pub fn serve_with(data_dir: &Path, database_url: Option<&str>, more: &[&str]) -> Self {
+        let mut command = serve_command(data_dir, database_url);
+        command.args(more);
+        Self::launch(command)
+    }
+
     /// Starts a [`serve_command`], changed or not, and waits until its log names the address.
     pub fn launch(mut command: Command) -> Self {
         let mut child = command.spawn().expect("it starts");
@@ -107,12 +114,6 @@ impl Process {
             .args(["-s", name, &self.child.id().to_string()])
             .status();
         assert!(sent.unwrap().success());
-    }
-
-    /// Kills it, unless it has ended already, and waits until it is gone.
-    pub fn kill(&mut self) -> ExitStatus {
-        self.child.kill().expect("one's own child can be killed");
-        self.child.wait().expect("and waited for")
     }
 
     /// Waits for its end.

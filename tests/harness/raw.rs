@@ -33,6 +33,13 @@ impl Wire {
         self.read(true)
     }
 
+    /// Waits for `100 Continue`: the server has the head of a request with `Expect: 100-continue` and wants its body.
+    pub fn invited(&mut self) {
+        let first = self.line().expect("an interim answer");
+        assert!(first.contains(" 100 "), "{first}");
+        assert_eq!(self.line().as_deref(), Some(""));
+    }
+
     /// True when the server has closed and nothing is left to read.
     pub fn is_closed(&mut self) -> bool {
         let mut rest = Vec::new();

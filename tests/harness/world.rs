@@ -11,6 +11,7 @@ use ovation::server::{STORE_FILE, Server, store_options};
 use ovation_schema::{DbConnection, StoreError};
 use tempfile::TempDir;
 
+use super::folders;
 use super::mariadb::{self, Database, Instance};
 use super::site::Site;
 
@@ -62,7 +63,7 @@ impl World {
     }
 
     fn on(database: Option<Database>, change: impl FnOnce(&mut Config)) -> Self {
-        let folder = TempDir::with_prefix("ovation-story-").unwrap();
+        let folder = folders::fresh("world");
         let mut config = Config::for_test(folder.path());
         config.database_url = database
             .as_ref()
@@ -152,7 +153,10 @@ fn collect(top: &Path, folder: &Path, found: &mut BTreeSet<PathBuf>) {
         let path = entry.path();
         if path.is_dir() {
             collect(top, &path, found);
-        } else if ![STORE_FILE, LEDGER_FILE, SOCKET].iter().any(|part| path.to_string_lossy().contains(part)) {
+        } else if ![STORE_FILE, LEDGER_FILE, SOCKET]
+            .iter()
+            .any(|part| path.to_string_lossy().contains(part))
+        {
             found.insert(path.strip_prefix(top).unwrap().to_owned());
         }
     }

@@ -18,7 +18,12 @@ fn sqlite_files(world: &World) -> Vec<Vec<u8>> {
         .unwrap()
         .flatten()
         // Not the ledger, which is a file of its own whatever the store is.
-        .filter(|entry| !entry.file_name().to_string_lossy().starts_with(ovation::likes::LEDGER_FILE))
+        .filter(|entry| {
+            !entry
+                .file_name()
+                .to_string_lossy()
+                .starts_with(ovation::likes::LEDGER_FILE)
+        })
         .filter_map(|entry| std::fs::read(entry.path()).ok())
         .filter(|content| content.starts_with(b"SQLite format 3\0"))
         .collect()

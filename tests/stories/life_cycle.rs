@@ -4,10 +4,12 @@ use std::io::Write as _;
 use std::process::Stdio;
 use std::time::Duration;
 
+use diesel::Connection as _;
 use diesel::connection::SimpleConnection;
 use tempfile::TempDir;
 
 use crate::harness::clip::{CLIP, Multipart};
+use crate::harness::folders;
 use crate::harness::mariadb::{Database, shared};
 use crate::harness::process::{self, Process};
 use crate::harness::raw::{Wire, head};
@@ -18,6 +20,7 @@ on_both_stores!(
     a_second_process_is_refused_and_harms_nothing,
     migrations_can_be_looked_at,
     a_newer_schema_is_refused,
+    a_command_beside_a_server_never_migrates,
     tokens_of_a_wiped_store_die,
     a_new_password_ends_every_login,
     the_log_is_json_and_keeps_secrets,
@@ -32,7 +35,7 @@ pub struct Ground {
 impl Ground {
     pub fn new(kind: Kind) -> Self {
         Self {
-            folder: TempDir::with_prefix("ovation-story-").unwrap(),
+            folder: folders::fresh("process"),
             database: (kind == Kind::Mariadb).then(|| shared().new_database()),
         }
     }
@@ -46,7 +49,7 @@ impl Ground {
     }
 
     /// The options of any other command.
-    fn arguments<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
+    pub fn arguments<'a>(&'a self, command: &[&'a str]) -> Vec<&'a str> {
         let mut arguments = command.to_vec();
         arguments.extend(["--data-dir", self.folder.path().to_str().unwrap()]);
         if let Some(url) = self.url() {
@@ -69,9 +72,12 @@ fn a_signal_lets_what_is_in_flight_finish(kind: Kind) {
     let headers = [
         ("Content-Type", &*Multipart::content_type()),
         ("Content-Length", &length),
+        ("Expect", "100-continue"),
     ];
     let mut wire = Wire::to(process.site.address());
     wire.put(head("POST", "/douyin/publish/action/", &headers)).unwrap();
+    // Only what the server knows of is in flight.
+    wire.invited();
     wire.put(&body[..500]).unwrap();
 
     process.signal("TERM");
@@ -106,7 +112,7 @@ fn a_second_process_is_refused_and_harms_nothing(kind: Kind) {
         "{said}"
     );
     if ground.database.is_some() {
-        let other = TempDir::new().unwrap();
+        let other = folders::fresh("other");
         let said = Process::refuses_to_serve(other.path(), ground.url());
         assert!(
             said.contains("another ovation process"),
@@ -142,12 +148,12 @@ fn migrations_can_be_looked_at(kind: Kind) {
     assert!(!fine, "not while it is being served: {said}");
     drop(process);
 
-    let (fine, _) = run(&["migrate", "revert"]);
-    assert!(fine);
+    let (fine, said) = run(&["migrate", "revert"]);
+    assert!(fine && said.contains("_initial"), "it says the name: {said}");
     let (fine, said) = run(&["migrate", "status"]);
     assert!(fine && said.contains("pending"), "{said}");
-    let (fine, _) = run(&["migrate", "run"]);
-    assert!(fine);
+    let (fine, said) = run(&["migrate", "run"]);
+    assert!(fine && said.contains("_initial"), "it says the name: {said}");
     let (_, said) = run(&["migrate", "status"]);
     assert!(!said.contains("pending"), "{said}");
     assert_eq!(ground.serve().site.feed(), [], "an empty store that works");
@@ -164,6 +170,43 @@ fn a_newer_schema_is_refused(kind: Kind) {
     let url = world.database.as_ref().map(|database| database.url.as_str());
     let said = Process::refuses_to_serve(world.data_dir(), url);
     assert!(said.to_lowercase().contains("newer"), "it says why: {said}");
+}
+
+fn a_command_beside_a_server_never_migrates(kind: Kind) {
+    let ground = Ground::new(kind);
+    let told = |command: &[&str]| {
+        let mut child = process::ovation(&ground.arguments(command))
+            .stdin(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(b"a new one 9\n").unwrap();
+        let output = child.wait_with_output().unwrap();
+        (
+            output.status.success(),
+            String::from_utf8_lossy(&output.stderr).into_owned(),
+        )
+    };
+    let (fine, said) = told(&["user", "create", "ann"]);
+    assert!(fine, "a store of its own may be made: {said}");
+    let server = ground.serve();
+    let (fine, said) = told(&["user", "create", "ben"]);
+    assert!(fine, "{said}");
+
+    // As a newer version would find it that is tried beside the old one.
+    let forget = "DELETE FROM __diesel_schema_migrations";
+    if let Some(database) = &ground.database {
+        shared().sql(&format!("USE {}; {forget}", database.name));
+    } else {
+        let file = ground.folder.path().join(ovation::server::STORE_FILE);
+        let mut beside = diesel::SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+        beside.batch_execute(forget).unwrap();
+    }
+    for action in ["create", "passwd"] {
+        let (fine, said) = told(&["user", action, "ann"]);
+        assert!(!fine && said.contains("is in use by process"), "{said}");
+        assert!(said.contains("schema is behind this version"), "{said}");
+    }
+    assert!(server.site.feed().is_empty(), "the server goes on");
 }
 
 /// A database file with what SQLite keeps beside it.
@@ -189,7 +232,10 @@ fn tokens_of_a_wiped_store_die(kind: Kind) {
         None => remove(world.data_dir(), ovation::server::STORE_FILE),
     }
     let refused = world.try_start_again().unwrap_err();
-    assert!(refused.contains("this ledger belongs to the store"), "likes of another store: {refused}");
+    assert!(
+        refused.contains("this ledger belongs to the store"),
+        "likes of another store: {refused}"
+    );
     remove(world.data_dir(), ovation::likes::LEDGER_FILE);
     world.start_again();
     let eve = world.register("eve");

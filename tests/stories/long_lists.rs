@@ -13,6 +13,7 @@ on_both_stores!(
     lists_around_a_pages_end_are_complete,
     hundreds_of_works_and_favorites_come_whole,
     a_long_chat_comes_whole,
+    where_few_may_stream_others_get_it_whole_or_are_told,
 );
 
 fn more_comments(connection: &mut DbConnection, count: i64, video: VideoId, user: UserId) -> Result<(), StoreError> {
@@ -162,4 +163,25 @@ fn a_long_chat_comes_whole(kind: Kind) {
     });
     assert_eq!(ann.chat(&ben, &0).len(), 448);
     assert_eq!(ben.chat(&ann, &1).len(), 224, "only the other side's");
+}
+
+fn where_few_may_stream_others_get_it_whole_or_are_told(kind: Kind) {
+    let world = World::with(kind, |config| config.list_streams = 1);
+    let ann = world.register("ann");
+    let video = ann.publishes("sea");
+    let (video_id, user_id) = (VideoId(video.id), UserId(ann.id));
+    world.fill(move |connection| more_comments(connection, 450, video_id, user_id));
+    let replies = at_once(8, |_| ann.get("/douyin/comment/list/", &[("video_id", &video.id)]));
+    let mut whole = 0;
+    for reply in replies {
+        if reply.text().starts_with("{\"status_code\":0") {
+            let length = reply.success()["comment_list"].as_array().unwrap().len();
+            assert_eq!(length, 450, "never half a list");
+            whole += 1;
+        } else {
+            assert!(reply.refused().msg.contains("again"));
+        }
+    }
+    assert!(whole >= 1);
+    assert_eq!(ann.comments_of(&video).len(), 450, "the place is free again");
 }

@@ -161,7 +161,11 @@ fn a_locked_sqlite_says_try_later() {
     assert!(started.elapsed() < PATIENCE, "{:?}", started.elapsed());
     assert_eq!(world.feed().len(), 1, "reading goes on");
     scene.ben.favorites(&scene.video);
-    assert_eq!(world.feed()[0].favorite_count, 1, "and so do likes, which the ledger takes");
+    assert_eq!(
+        world.feed()[0].favorite_count,
+        1,
+        "and so do likes, which the ledger takes"
+    );
     other.batch_execute("COMMIT").unwrap();
     eventually("writing goes on", BACK_WITHIN, || {
         let reply = scene.ben.message(scene.ann.id, "after");

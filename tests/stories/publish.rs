@@ -70,6 +70,9 @@ fn the_parts_may_come_in_any_order_and_the_token_in_the_query(kind: Kind) {
     let target = format!("{PUBLISH}?token={token}&title=in%20the%20query");
     ann.posts_multipart(&target, Multipart::default().file(CLIP).end())
         .done();
+    let empty = format!("{PUBLISH}?token=");
+    let body = Multipart::default().file(CLIP).field("title", "an empty token first");
+    ann.posts_multipart(&empty, body.field("token", token).end()).done();
     let without_slash = format!("/douyin/publish/action?token={token}");
     ann.posts_multipart(
         &without_slash,
@@ -80,7 +83,14 @@ fn the_parts_may_come_in_any_order_and_the_token_in_the_query(kind: Kind) {
     let titles: Vec<String> = ann.works_of(ann.id).into_iter().map(|video| video.title).collect();
     assert_eq!(
         titles,
-        ["no slash", "in the query", "between", "file last", "file first"]
+        [
+            "no slash",
+            "an empty token first",
+            "in the query",
+            "between",
+            "file last",
+            "file first"
+        ]
     );
 }
 

@@ -16,6 +16,7 @@ on_both_stores!(
     other_methods_and_paths_crash_nothing,
     absurd_requests_are_refused_cleanly,
     one_connection_serves_many_requests,
+    chunked_bodies_old_http_and_proxies_are_understood,
 );
 
 const FORM: &str = "application/x-www-form-urlencoded";
@@ -78,6 +79,11 @@ fn parameters_may_come_from_query_form_and_multipart(kind: Kind) {
         (format!("{FAVORITE}?{all}"), FORM, all.clone().into_bytes()),
         (format!("{FAVORITE}?{half}"), FORM, rest.clone().into_bytes()),
         (format!("{FAVORITE}?{rest}"), FORM, half.clone().into_bytes()),
+        (
+            format!("{FAVORITE}?token=&video_id=&{rest}"),
+            FORM,
+            half.clone().into_bytes(),
+        ),
         (FAVORITE.to_owned(), &multipart, parts().field("token", token).end()),
         (format!("{FAVORITE}?{half}"), &multipart, parts().end()),
         (format!("{FAVORITE}?{all}"), &multipart, parts().end()),
@@ -437,4 +443,59 @@ fn one_connection_serves_many_requests(kind: Kind) {
     wire.put(request).unwrap();
     assert_eq!(wire.answer().unwrap().json()["message"], "pong");
     wire.answer().unwrap().success();
+}
+
+/// The body in chunks of 700 bytes, as a client sends what it does not know the length of.
+fn chunked(body: &[u8]) -> Vec<u8> {
+    let mut coded = Vec::new();
+    for chunk in body.chunks(700) {
+        coded.extend_from_slice(format!("{:x}\r\n", chunk.len()).as_bytes());
+        coded.extend_from_slice(chunk);
+        coded.extend_from_slice(b"\r\n");
+    }
+    coded.extend_from_slice(b"0\r\n\r\n");
+    coded
+}
+
+fn chunked_bodies_old_http_and_proxies_are_understood(kind: Kind) {
+    let world = World::new(kind);
+    let ann = world.register("ann");
+    let body = Multipart::default()
+        .field("token", &ann.token)
+        .field("title", "in chunks")
+        .file(crate::harness::clip::CLIP);
+    let multipart = Multipart::content_type();
+    let headers = [
+        ("Content-Type", multipart.as_str()),
+        ("Transfer-Encoding", "chunked"),
+        ("Expect", "100-continue"),
+    ];
+    let request = [
+        head("POST", "/douyin/publish/action/", &headers).into_bytes(),
+        chunked(&body.end()),
+    ]
+    .concat();
+    exchange(world.address(), request).expect("an answer").done();
+    let video = ann.works_of(ann.id).remove(0);
+    assert_eq!(world.get(&video.play_url).body, crate::harness::clip::CLIP);
+
+    let form = encoded(&[("token", &ann.token), ("video_id", &video.id), ("action_type", &1)]);
+    let headers = [("Content-Type", FORM), ("Transfer-Encoding", "chunked")];
+    let request = [head("POST", FAVORITE, &headers).into_bytes(), chunked(form.as_bytes())].concat();
+    exchange(world.address(), request).expect("an answer").done();
+
+    let proxied = format!("http://{}/douyin/feed/", world.address());
+    for request in [
+        "GET /douyin/feed/ HTTP/1.0\r\n\r\n".to_owned(),
+        "GET /douyin/feed/ HTTP/1.0\r\nHost: phone.test\r\n\r\n".to_owned(),
+        head("GET", &proxied, &[]),
+    ] {
+        let reply = exchange(world.address(), &request).expect("an answer");
+        let seen = crate::harness::Video::read(&reply.success()["video_list"][0]);
+        assert_eq!(
+            (seen.id, seen.favorite_count),
+            (video.id, 1),
+            "absolute addresses whatever the Host: {request}"
+        );
+    }
 }

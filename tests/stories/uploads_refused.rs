@@ -15,6 +15,8 @@ on_both_stores!(
     an_upload_over_the_limit_is_refused_before_it_is_stored,
     a_connection_lost_in_the_middle_leaves_nothing,
     a_multipart_body_that_ends_early_is_refused,
+    titles_that_are_no_text_are_refused,
+    two_files_are_one_video_at_most,
 );
 
 const PUBLISH: &str = "/douyin/publish/action/";
@@ -211,4 +213,66 @@ fn a_multipart_body_that_ends_early_is_refused(kind: Kind) {
             .refused_as(&[200, 400]);
         nothing_came_of_it(&world, &ann, &before, "a body that ends early");
     }
+}
+
+fn titles_that_are_no_text_are_refused(kind: Kind) {
+    let world = World::new(kind);
+    let ann = world.register("ann");
+    let before = world.files();
+    let title = "form-data; name=\"title\"";
+    let endless = vec![b'x'; 20 << 20];
+    for (what, bytes) in [
+        ("broken UTF-8", b"\xff\xfe".as_slice()),
+        ("NUL", b"a\0b"),
+        ("20 MiB", &endless),
+    ] {
+        for file_first in [true, false] {
+            let form = Multipart::default().field("token", &ann.token);
+            let form = if file_first {
+                form.file(CLIP).part(title, None, bytes)
+            } else {
+                form.part(title, None, bytes).file(CLIP)
+            };
+            let body = form.end();
+            let length = body.len().to_string();
+            let headers = [
+                ("Content-Type", &*Multipart::content_type()),
+                ("Content-Length", &length),
+            ];
+            let request = [head("POST", PUBLISH, &headers).into_bytes(), body].concat();
+            // The server may hang up on what is endless.
+            if let Some(reply) = exchange(world.address(), request) {
+                reply.refused_as(&[200, 400, 413]);
+            }
+            nothing_came_of_it(&world, &ann, &before, what);
+        }
+    }
+}
+
+fn two_files_are_one_video_at_most(kind: Kind) {
+    let world = World::new(kind);
+    let ann = world.register("ann");
+    let (one, other) = (clip::distinct(), clip::distinct());
+    let form = Multipart::default().field("token", &ann.token).field("title", "x");
+    let reply = ann.posts_multipart(PUBLISH, form.file(&one).file(&other).end());
+    let works = ann.works_of(ann.id);
+    if reply.text().contains("\"status_code\":0") {
+        assert_eq!(works.len(), 1);
+        let played = world.get(&works[0].play_url).body;
+        assert!(played == one || played == other);
+    } else {
+        reply.refused_as(&[200, 400]);
+        assert_eq!(works, []);
+    }
+    let films = |world: &World| {
+        let is_film = |path: &&PathBuf| path.extension().is_some_and(|ending| ending == "mp4");
+        world.files().iter().filter(is_film).count()
+    };
+    eventually("no film without a row is left", Duration::from_secs(5), || {
+        (films(&world) == works.len()).then_some(())
+    });
+    let is_spool = |path: &PathBuf| path.starts_with("spool");
+    eventually("nothing unfinished is left", Duration::from_secs(5), || {
+        (!world.files().iter().any(is_spool)).then_some(())
+    });
 }

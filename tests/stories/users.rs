@@ -257,20 +257,18 @@ fn parameters_that_name_somebody_never_change_who_acts(kind: Kind) {
 fn a_stranger_costs_as_much_time_as_a_wrong_password(kind: Kind) {
     let world = World::new(kind);
     world.register("ann");
-    // The shortest of several, taken in turns: what else the machine does only adds.
+    // The shortest of several, taken in turns: what else the machine does only adds. Asked until the two are alike, which
+    // a look-up without the hash (a millisecond against twenty) never is.
     let (mut wrong, mut unknown) = (Duration::MAX, Duration::MAX);
-    for _ in 0..7 {
+    let alike = (0..40).any(|_| {
         for (name, shortest) in [("ann", &mut wrong), ("nobody", &mut unknown)] {
             let started = Instant::now();
             login(&world, name, "654321").refused();
             *shortest = started.elapsed().min(*shortest);
         }
-    }
-    let ratio = wrong.as_secs_f64() / unknown.as_secs_f64();
-    assert!(
-        (0.5..2.0).contains(&ratio),
-        "wrong password {wrong:?}, unknown user {unknown:?}"
-    );
+        (0.5..2.0).contains(&(wrong.as_secs_f64() / unknown.as_secs_f64()))
+    });
+    assert!(alike, "wrong password {wrong:?}, unknown user {unknown:?}");
 }
 
 fn a_login_storm_does_not_hold_up_the_feed(kind: Kind) {

@@ -94,7 +94,11 @@ impl Counters {
         let counters = counters
             .await
             .map_err(|_| std::io::Error::other("the counters' thread ended at once"))??;
-        *counters.0.thread.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(thread);
+        *counters
+            .0
+            .thread
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) = Some(thread);
         Ok(counters)
     }
 }

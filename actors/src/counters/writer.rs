@@ -305,14 +305,16 @@ impl<S: LikeStore> Supervised for Writer<S> {
         // There was one append at most.
         let (after, limit) = (self.shared.overlay.last(), self.settings.group_max);
         let work = async move { ledger.run(move |ledger| ledger.read(after, limit)).await };
-        ctx.wait(wrap_future::<_, Self>(work).map(|read, writer, ctx| match read {
-            Ok(entries) => {
-                writer.take_in(&entries);
-                writer.pump_soon(ctx);
+        ctx.wait(wrap_future::<_, Self>(work).map(|read, writer, ctx| {
+            match read {
+                Ok(entries) => {
+                    writer.take_in(&entries);
+                    writer.pump_soon(ctx);
+                }
+                Err(error) => writer
+                    .fatal
+                    .tell(format!("the counters can't be restarted from the ledger: {error}")),
             }
-            Err(error) => writer
-                .fatal
-                .tell(format!("the counters can't be restarted from the ledger: {error}")),
         }));
     }
 }

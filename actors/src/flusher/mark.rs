@@ -58,7 +58,11 @@ impl<S: LikeStore> Flusher<S> {
     /// The store has forgotten transactions (a failover, a restored snapshot): what it lost is in memory or else still in
     /// the ledger, and is flushed again.
     async fn went_back(&mut self, mark: i64) -> Result<(), Halt> {
-        tracing::error!(from = self.mark, to = mark, "the store has forgotten likes; flushing them again");
+        tracing::error!(
+            from = self.mark,
+            to = mark,
+            "the store has forgotten likes; flushing them again"
+        );
         let floor = self.shared.overlay.floor();
         if mark < floor {
             let read = self

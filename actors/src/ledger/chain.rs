@@ -18,25 +18,31 @@ pub(super) fn verify(
     state: &State,
     after: i64,
 ) -> Result<Vec<RangeInclusive<i64>>, LedgerError> {
-    let mut link = link_before(connection, state, after)?;
-    let mut gaps = Vec::new();
-    each(connection, link.clone(), |group| {
-        if group.first > link.position + 1 {
-            gaps.push(link.position + 1..=group.first - 1);
+    let link = link_before(connection, state, after)?;
+    let (mut end, mut gaps) = (link.position, Vec::new());
+    let link = each(connection, link, |group| {
+        if group.first > end + 1 {
+            gaps.push(end + 1..=group.first - 1);
         }
-        link = group.link();
+        end = group.last;
         Ok(true)
     })?;
-    if link != state.head() || link.position > state.last {
-        return Err(LedgerError::Damaged {
-            position: link.position,
-            what: "the last groups are missing".to_owned(),
-        });
-    }
-    if state.last > link.position {
-        gaps.push(link.position + 1..=state.last);
+    ends_at(&link, state)?;
+    if state.last > end {
+        gaps.push(end + 1..=state.last);
     }
     Ok(gaps)
+}
+
+/// Checks that the last group found is the last one recorded.
+pub(super) fn ends_at(link: &Link, state: &State) -> Result<(), LedgerError> {
+    if *link == state.head() {
+        return Ok(());
+    }
+    Err(LedgerError::Damaged {
+        position: link.position,
+        what: "the last groups are missing".to_owned(),
+    })
 }
 
 /// The link the group hangs on that holds the first position past `after`.
@@ -51,12 +57,13 @@ pub(super) fn link_before(connection: &mut SqliteConnection, state: &State, afte
     Ok(before.map_or_else(|| state.tail(), |(position, checksum)| Link { position, checksum }))
 }
 
-/// Shows the groups after `link`, each verified, while `next` says true. One at a time is in memory.
+/// Shows the groups after `link`, each verified, while `next` says true. One at a time is in memory. Returns how far it
+/// came.
 pub(super) fn each(
     connection: &mut SqliteConnection,
     mut link: Link,
     mut next: impl FnMut(&Group) -> Result<bool, LedgerError>,
-) -> Result<(), LedgerError> {
+) -> Result<Link, LedgerError> {
     let rows = groups::table
         .filter(groups::last.gt(link.position))
         .order(groups::last)
@@ -65,10 +72,12 @@ pub(super) fn each(
     for row in rows {
         let group = row.map_err(|error| failure(&error, link.position))?;
         group.verify(&link)?;
-        if !next(&group)? {
+        let more = next(&group)?;
+        link.position = group.last;
+        link.checksum = group.checksum;
+        if !more {
             break;
         }
-        link = group.link();
     }
-    Ok(())
+    Ok(link)
 }

@@ -69,13 +69,19 @@ impl Group {
         Ok(group)
     }
 
-    /// The checksum over all it holds and the link it hangs on. All lengths before the body are fixed or covered.
+    /// The checksum over all it holds and the link it hangs on: one block of the hash, then the body.
     fn seal(&self, before: &Link) -> digest::Digest {
-        let mut sum = digest::Context::new(&digest::SHA256);
-        sum.update(&before.checksum);
-        for number in [before.position, self.first, self.last, self.at_ms] {
-            sum.update(&number.to_le_bytes());
+        let mut head = [0; 64];
+        let (link, numbers) = head.split_at_mut(digest::SHA256_OUTPUT_LEN);
+        for (to, from) in link.iter_mut().zip(&before.checksum) {
+            *to = *from;
         }
+        let known = [before.position, self.first, self.last, self.at_ms];
+        for (place, number) in numbers.chunks_exact_mut(8).zip(known) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        let mut sum = digest::Context::new(&digest::SHA256);
+        sum.update(&head);
         sum.update(&self.body);
         sum.finish()
     }

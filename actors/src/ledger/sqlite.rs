@@ -2,7 +2,12 @@
 //!
 //! Owns when a group counts as recorded, what the bounds are, and what may be trimmed.
 //!
-//! @MEASURED@
+//! A BLOB a group, not a row an entry, by measurement (release, on two busy cores and a busy disk, so only the order of
+//! size counts: the BLOB's best of three runs, the rows' only run): appends of 64 likes with a sync 288,000 likes/s
+//! against 219,000, of 256 likes 1,150,000 against 403,000; loading 1,000,000 entries in groups of 64 takes 0.10 s with
+//! verification against 0.60 s without. Single likes come to 3,700-4,900 a second either way, one sync each; a million
+//! of them load in 0.85 s. The price: an entry can't be found or altered by hand in SQL, and `dump` is there for that.
+//! Checkpoints every 1 MiB keep the WAL at that size and show up as about 1 ms at p99.
 //!
 //! **Never a false acknowledgement.** A group is recorded when its COMMIT said so. One that failed before its COMMIT, or
 //! in it for want of room, is not recorded: its commit frame is not whole, and it is looked for before the next one is
@@ -29,9 +34,8 @@ use crate::like::{Entry, Like};
 /// How many groups lie between two measurements of the file; in between an estimate is added up.
 const MEASURE_EVERY: u32 = 64;
 
-/// The most groups one call of `trim` removes: about 10 ms, and far more than come in between two flushes of one sync
-/// a group.
-const TRIM_GROUPS: i64 = 8_192;
+/// The most groups one call of `trim` removes, so that an append behind it waits some 10 ms at most.
+const TRIM_GROUPS: i64 = 4_096;
 
 /// The most entries memory is taken for before they are seen: what the file says of itself may be damaged.
 const READ_AHEAD: usize = 1 << 20;
@@ -201,7 +205,7 @@ impl SqliteLedger {
             }
             let count = group::count(first, position);
             used = used.saturating_sub(bytes_of(count));
-            entries += i64::try_from(count).unwrap_or(0);
+            entries = i64::saturating_add(entries, i64::try_from(count).unwrap_or(0));
             gone += 1;
             cut = Some(Link { position, checksum });
         }
@@ -256,25 +260,20 @@ impl Ledger for SqliteLedger {
                 trimmed_to,
             });
         }
-        let there = usize::try_from(group::count(after + 1, self.state.last)).unwrap_or(usize::MAX);
+        let there = usize::try_from(group::count(after.saturating_add(1), self.state.last)).unwrap_or(usize::MAX);
         let mut entries = Vec::with_capacity(limit.min(there).min(READ_AHEAD));
         if limit == 0 || there == 0 {
             return Ok(entries);
         }
         let link = chain::link_before(&mut self.connection, &self.state, after)?;
-        let mut seen = link.clone();
-        chain::each(&mut self.connection, link, |group| {
-            seen = group.link();
+        let link = chain::each(&mut self.connection, link, |group| {
             for entry in group.decode(after).take(limit - entries.len()) {
                 entries.push(entry?);
             }
             Ok(entries.len() < limit)
         })?;
-        if entries.len() < limit && seen != self.state.head() {
-            return Err(LedgerError::Damaged {
-                position: seen.position,
-                what: "the last groups are missing".to_owned(),
-            });
+        if entries.len() < limit {
+            chain::ends_at(&link, &self.state)?;
         }
         Ok(entries)
     }
@@ -305,8 +304,9 @@ impl Ledger for SqliteLedger {
         }
         let mut next = self.state.clone();
         next.flushed = flushed;
-        next.groups -= gone;
-        next.entries -= entries;
+        next.groups = (next.groups - gone).max(0);
+        // Groups go unverified; one with damaged positions must not spoil the account of the others.
+        next.entries = next.entries.saturating_sub(entries).max(0);
         if let Some(link) = &cut {
             next.set_tail(link.clone());
         }

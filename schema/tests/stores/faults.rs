@@ -222,6 +222,8 @@ fn a_closure_that_fails_in_the_middle_leaves_no_transaction_open() {
              ON p.id = t.trx_mysql_thread_id WHERE p.db = '{name}'"
         );
         eventually("no transaction is open", Duration::from_secs(5), || {
+            // The table is a copy that is only renewed when nobody has read it for 100 ms.
+            std::thread::sleep(Duration::from_millis(300));
             crate::mariadb::shared().sql(&open).trim() == "0"
         });
         // Every permit is back: as many at once as there are connections, and never more connections than that.
@@ -276,6 +278,8 @@ fn a_store_that_is_full_says_busy_at_once_and_a_full_pool_is_not_an_absent_datab
             let store = store.clone();
             async move { store.write(|_| Ok(())).await }
         });
+        // First in the queue, or the slow ones would take its time.
+        tokio::time::sleep(Duration::from_millis(200)).await;
         for _ in 0..127 {
             tasks.spawn(slow(&store));
         }
@@ -402,6 +406,30 @@ fn the_last_handle_may_go_on_an_async_thread() {
         store.ping().await.unwrap();
         drop(store);
     });
+}
+
+#[test]
+fn closing_waits_for_the_writes_at_work_and_takes_nothing_new() {
+    let options = mysql();
+    let store = Store::open(&options).unwrap();
+    let runtime = runtime();
+    let user = runtime.block_on(add_user(&store));
+    let at_work = runtime.spawn({
+        let store = store.clone();
+        async move {
+            let slow = format!("UPDATE users SET signature = 'kept' WHERE id = {user}; DO SLEEP(1)");
+            store.write(move |db| Ok(db.batch_execute(&slow)?)).await
+        }
+    });
+    std::thread::sleep(Duration::from_millis(300));
+    store.close();
+    assert!(at_work.is_finished());
+    runtime.block_on(at_work).unwrap().unwrap();
+    store.close();
+    assert!(matches!(
+        runtime.block_on(store.write(|_| Ok(()))),
+        Err(StoreError::Unavailable(_))
+    ));
 }
 
 #[test]

@@ -1,5 +1,5 @@
 //! The store against its two databases: plans, storms, faults. MariaDB is a private one; without it these tests fail.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 mod faults;
 mod mariadb;

@@ -7,7 +7,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
@@ -15,6 +15,7 @@ use std::time::Duration;
 use crate::world::eventually;
 
 const GUARD: &str = r#"
+trap '' PIPE # an answer that nobody waits for any more must not end the guard before it has cleaned up
 dir=$1; shift
 while read -r _; do
   mariadbd "$@" </dev/null >>"$dir/log" 2>&1 &
@@ -29,6 +30,7 @@ pub struct MariaDb {
     folder: PathBuf,
     pub port: u16,
     guard: Mutex<(ChildStdin, BufReader<ChildStdout>, String)>,
+    _shell: Child,
     next: AtomicU32,
 }
 
@@ -89,6 +91,7 @@ impl MariaDb {
             port,
             folder,
             guard: Mutex::new(ends),
+            _shell: shell,
             next: AtomicU32::new(1),
         };
         server.launch();
@@ -104,7 +107,7 @@ impl MariaDb {
         guard.1.read_line(&mut pid).unwrap();
         pid.trim().clone_into(&mut guard.2);
         drop(guard);
-        eventually("MariaDB answers", Duration::from_secs(60), || {
+        eventually("MariaDB answers", Duration::from_mins(1), || {
             self.client("SELECT 1").output().unwrap().status.success()
         });
     }

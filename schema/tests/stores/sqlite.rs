@@ -144,13 +144,8 @@ fn a_full_disk_acknowledges_nothing_it_did_not_keep() {
     let at = folder.path().join("small");
     std::fs::create_dir(&at).unwrap();
     let mount = |arguments: &[&str]| {
-        assert!(
-            Command::new(arguments[0])
-                .args(&arguments[1..])
-                .status()
-                .unwrap()
-                .success()
-        )
+        let done = Command::new(arguments[0]).args(&arguments[1..]).status().unwrap();
+        assert!(done.success());
     };
     let path = at.to_str().unwrap();
     mount(&["mount", "-t", "tmpfs", "-o", "size=6m", "tmpfs", path]);
@@ -236,8 +231,7 @@ fn the_log_stays_small_under_readers_that_never_pause() {
             while !done.load(Ordering::Relaxed) {
                 // A snapshot of a few milliseconds, always overlapping somebody else's.
                 let read = store.read(|db| {
-                    db.batch_execute("BEGIN")?;
-                    count(db)?;
+                    db.batch_execute("BEGIN; SELECT id FROM notes LIMIT 1")?;
                     std::thread::sleep(Duration::from_millis(5));
                     Ok(db.batch_execute("COMMIT")?)
                 });

@@ -185,13 +185,7 @@ mod tests {
         assert_eq!(latest_time("1.700000000123e+12"), Some(now));
         assert_eq!(latest_time("1700000000"), Some(1_700_000_000_000));
         assert_eq!(latest_time("100000000000"), Some(100_000_000_000));
-        for open in [
-            "",
-            "0",
-            "-5",
-            "2006-01-02T15:04:05.999Z",
-            "9".repeat(40).as_str(),
-        ] {
+        for open in ["", "0", "-5", "2006-01-02T15:04:05.999Z", "9".repeat(40).as_str()] {
             assert_eq!(latest_time(open), None, "{open}");
         }
         assert_eq!(pre_msg_time("1700000000456"), 1_700_000_000_456);

@@ -90,6 +90,12 @@ pub fn is_file(part: &Field) -> bool {
 pub fn multipart_error(error: &MultipartError) -> ApiError {
     match error {
         MultipartError::Payload(cause) => body_error(cause),
+        MultipartError::ContentTypeMissing
+        | MultipartError::ContentTypeParse
+        | MultipartError::ContentTypeIncompatible
+        | MultipartError::BoundaryMissing => {
+            ApiError::Malformed("the Content-Type must be multipart/form-data and name a boundary")
+        }
         _ => ApiError::Malformed("the multipart body ended early or could not be read"),
     }
 }
