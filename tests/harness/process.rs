@@ -40,7 +40,8 @@ pub fn run(arguments: &[&str]) -> Output {
     ovation(arguments).output().expect("setpriv and the binary run")
 }
 
-fn serve_arguments<'a>(data_dir: &'a Path, database_url: Option<&'a str>) -> Vec<&'a str> {
+/// `serve` on a free port, not started yet.
+pub fn serve_command(data_dir: &Path, database_url: Option<&str>) -> Command {
     let mut arguments = vec![
         "serve",
         "--listen",
@@ -51,21 +52,25 @@ fn serve_arguments<'a>(data_dir: &'a Path, database_url: Option<&'a str>) -> Vec
     if let Some(url) = database_url {
         arguments.extend(["--database-url", url]);
     }
-    arguments
+    ovation(&arguments)
 }
 
 impl Process {
     /// Starts `serve` and waits until its log names the address.
     pub fn serve(data_dir: &Path, database_url: Option<&str>) -> Self {
-        Self::serve_with(data_dir, database_url, &[])
+        Self::launch(serve_command(data_dir, database_url))
     }
 
     /// Like [`Process::serve`], with more arguments.
     pub fn serve_with(data_dir: &Path, database_url: Option<&str>, more: &[&str]) -> Self {
-        let mut child = ovation(&serve_arguments(data_dir, database_url))
-            .args(more)
-            .spawn()
-            .expect("it starts");
+        let mut command = serve_command(data_dir, database_url);
+        command.args(more);
+        Self::launch(command)
+    }
+
+    /// Starts a [`serve_command`], changed or not, and waits until its log names the address.
+    pub fn launch(mut command: Command) -> Self {
+        let mut child = command.spawn().expect("it starts");
         let log = Arc::new(Mutex::new(Vec::new()));
         collect(child.stdout.take().unwrap(), &log);
         collect(child.stderr.take().unwrap(), &log);
@@ -84,9 +89,7 @@ impl Process {
 
     /// Runs a `serve` that is expected to refuse; what it said.
     pub fn refuses_to_serve(data_dir: &Path, database_url: Option<&str>) -> String {
-        let mut child = ovation(&serve_arguments(data_dir, database_url))
-            .spawn()
-            .expect("it starts");
+        let mut child = serve_command(data_dir, database_url).spawn().expect("it starts");
         let log = Arc::new(Mutex::new(Vec::new()));
         collect(child.stdout.take().unwrap(), &log);
         collect(child.stderr.take().unwrap(), &log);
