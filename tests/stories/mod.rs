@@ -10,6 +10,8 @@ mod feed_walks;
 mod filled;
 mod golden;
 mod life_cycle;
+mod likes_flush;
+mod likes_overlay;
 mod long_lists;
 mod media;
 mod messages;
