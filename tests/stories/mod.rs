@@ -11,6 +11,7 @@ mod filled;
 mod golden;
 mod life_cycle;
 mod likes_flush;
+mod likes_outage;
 mod likes_overlay;
 mod long_lists;
 mod media;
