@@ -15,6 +15,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpServer, web};
 use anyhow::Context as _;
+use ovation_actors::Counters;
 use ovation_schema::{Claim, Database, Options, Store, videos};
 use tokio::sync::{Semaphore, oneshot};
 
@@ -129,6 +130,11 @@ impl Server {
     /// The store, for tests that look behind the answers.
     pub fn store(&self) -> &Store {
         &self.app.store
+    }
+
+    /// The likes, for tests that have thousands of users like something.
+    pub fn counters(&self) -> &Counters {
+        &self.app.counters
     }
 
     /// Waits for SIGTERM or SIGINT, or for the end of the HTTP threads, then stops.

@@ -128,6 +128,18 @@ fn get_lock(connection: &mut DbConnection) -> Result<bool, StoreError> {
     Ok(taken.number == Some(1))
 }
 
+/// Tries for 2 s: the server frees the lock of a connection that has ended a moment later, and whoever starts in the
+/// place of a process that was just killed must not be refused for that moment.
+fn get_lock_soon(connection: &mut DbConnection) -> Result<bool, StoreError> {
+    for _ in 0..100 {
+        if get_lock(connection)? {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    Ok(false)
+}
+
 /// The session whose number `id` computes, where this user may see it.
 fn session(connection: &mut DbConnection, id: &str) -> Result<Option<Session>, StoreError> {
     let query = format!(
@@ -149,19 +161,21 @@ fn retake(connection: &mut DbConnection, ours: &mut Vec<Session>) -> Result<bool
     Ok(true)
 }
 
+/// Ends those of `ours` that still hold the claim and takes it, or says that somebody else has it.
+///
+/// A ghost may let go between any two of these questions, and is out of the list of sessions a moment before its lock is
+/// free: only a holder that is seen and is not ours is somebody else at once. One that can't be seen (another account's)
+/// is believed after two seconds.
 fn end_ghost(connection: &mut DbConnection, ours: &[Session]) -> Result<bool, StoreError> {
-    let holder = session(connection, &format!("IS_USED_LOCK({NAME})"))?;
-    let Some(ghost) = holder.filter(|holder| ours.contains(holder)) else {
-        return Ok(false);
-    };
-    connection.batch_execute(&format!("KILL CONNECTION {}", ghost.id))?;
-    get_lock_soon(connection)
-}
-
-/// Tries for 2 s: the server frees the lock of a connection that has ended a moment later, and whoever starts in the
-/// place of a process that was just killed must not be refused for that moment.
-fn get_lock_soon(connection: &mut DbConnection) -> Result<bool, StoreError> {
     for _ in 0..100 {
+        match session(connection, &format!("IS_USED_LOCK({NAME})"))? {
+            Some(ghost) if ours.contains(&ghost) => {
+                // It may have ended by itself meanwhile, which is an error to say; the lock tells.
+                let _ = connection.batch_execute(&format!("KILL CONNECTION {}", ghost.id));
+            }
+            Some(_) => return Ok(false),
+            None => {}
+        }
         if get_lock(connection)? {
             return Ok(true);
         }

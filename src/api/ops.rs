@@ -33,7 +33,7 @@ pub async fn healthz() -> HttpResponse {
 }
 
 /// `GET /readyz`: requests can be served now. 503 while the database is away or the server is stopping, so that a load
-/// balancer sends them elsewhere.
+/// balancer sends them elsewhere. How many likes wait, and why, stands in both answers: it matters most in the second.
 pub async fn readyz(app: Data<App>) -> HttpResponse {
     let error = if app.draining.load(Ordering::Relaxed) {
         Some(ApiError::Unavailable)
@@ -42,8 +42,18 @@ pub async fn readyz(app: Data<App>) -> HttpResponse {
     };
     match error {
         None => HttpResponse::Ok().json(json!({ "status": "ready", "likes": likes(&app) })),
-        Some(error) => HttpResponse::ServiceUnavailable().json(Failure::of(&error)),
+        Some(error) => HttpResponse::ServiceUnavailable().json(NotReady {
+            failure: Failure::of(&error),
+            likes: likes(&app),
+        }),
     }
+}
+
+#[derive(Serialize)]
+struct NotReady {
+    #[serde(flatten)]
+    failure: Failure,
+    likes: serde_json::Value,
 }
 
 /// How the likes' way to the database goes. A flush that fails does not make the server unready: likes go on, and count.

@@ -101,6 +101,11 @@ impl Instance {
         Database { name, url }
     }
 
+    /// Where it listens, on the loopback.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Runs statements as the administrator; rows as lines, columns between tabs.
     pub fn sql(&self, statements: &str) -> String {
         let output = self.client(statements).output().expect("the MariaDB client runs");

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod clip;
+pub mod crowd;
 pub mod folders;
 pub mod mariadb;
 pub mod persona;

@@ -126,6 +126,12 @@ impl World {
         runtime.block_on(store.write(change)).unwrap();
     }
 
+    /// Brings every acknowledged like into the database now.
+    pub fn flush(&self) {
+        let flushed = ovation::likes::flush(self.server().counters()).unwrap();
+        flushed.unwrap_or_else(|error| panic!("the flush: {error}"));
+    }
+
     /// How many statements `work` costs.
     pub fn statements_of<T>(&self, work: impl FnOnce() -> T) -> (u64, T) {
         let before = self.server().store().statements();

@@ -10,10 +10,11 @@ use crate::harness::{Kind, World, eventually, on_both_stores};
 on_both_stores!(a_full_disk_refuses_and_recovers);
 
 /// A small disk in memory over a folder, for as long as this lives. Declare it before what uses the folder.
-struct SmallDisk(PathBuf);
+pub struct SmallDisk(PathBuf);
 
 impl SmallDisk {
-    fn over(folder: &Path) -> Option<Self> {
+    /// None where nothing can be mounted here.
+    pub fn over(folder: &Path) -> Option<Self> {
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", "size=6m,mode=0700", "tmpfs"])
             .arg(folder)
