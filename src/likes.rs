@@ -12,12 +12,19 @@ use ovation_actors::ledger::{self, OpenOptions, SqliteLedger};
 use ovation_schema::Store;
 
 use crate::config::{Config, LedgerSync};
+use crate::server::store_options;
 
 /// The ledger's file in the data folder.
 pub const LEDGER_FILE: &str = "ledger.db";
 
+/// Database connections of the likes' own, on top of `db_connections`: one looks up, one flushes, and one is to spare
+/// while a look-up that was given up still holds its own.
+const CONNECTIONS: u32 = 3;
+
 /// Opens the ledger and starts the counters with everything the store does not have yet. Blocks; not for async threads.
 pub fn start(config: &Config, data_dir: &Path, store: &Store) -> anyhow::Result<Counters> {
+    // A storm of reads must not keep the likes from their look-ups and flushes.
+    let own = store.apart(&store_options(config, data_dir), CONNECTIONS)?;
     let options = OpenOptions {
         sync: match config.ledger_sync {
             LedgerSync::Always => ledger::Sync::Always,
@@ -34,7 +41,7 @@ pub fn start(config: &Config, data_dir: &Path, store: &Store) -> anyhow::Result<
         keep: config.db_acquire_timeout + config.db_statement_timeout + Duration::from_secs(3),
         ..Settings::default()
     };
-    let start = Counters::start(Box::new(ledger), store.clone(), settings, end_process);
+    let start = Counters::start(Box::new(ledger), own, settings, end_process);
     Ok(runtime()?.block_on(start)?)
 }
 

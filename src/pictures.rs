@@ -261,7 +261,10 @@ mod tests {
         let answer = ask(TestRequest::get().uri("/static/pictures/unknown.jpg")).await;
         assert_eq!(header(&answer, CACHE_CONTROL), "no-store");
         let body = to_bytes(answer.into_body()).await.unwrap();
-        assert_eq!(body, r#"{"status_code":1005,"status_msg":"picture does not exist"}"#);
+        assert_eq!(
+            body,
+            r#"{"status_code":1005,"status_msg":"this picture does not exist"}"#
+        );
     }
 
     #[actix_web::test]

@@ -13,6 +13,7 @@ mod settings;
 pub(crate) mod shared;
 mod start;
 #[cfg(test)]
+#[expect(clippy::cast_possible_wrap, reason = "a handful of users and videos")]
 mod tests;
 mod writer;
 

@@ -224,17 +224,25 @@ impl<S: LikeStore> Flusher<S> {
         self.tell_ledger().await;
     }
 
-    /// Tells the ledger how far the store has got.
+    /// Tells the ledger how far the store has got, and has it remove what is past its time: a bounded part at a time,
+    /// with the appends that wait in between, until there is none left.
     async fn tell_ledger(&mut self) {
         let flushed = self.mark;
-        let trimmed = self
-            .ledger
-            .run(move |ledger| ledger.trim(flushed, ovation_schema::now_ms()))
-            .await;
-        if let Err(error) = trimmed
-            && self.log.may()
-        {
-            tracing::warn!(%error, "the ledger can't be trimmed");
+        loop {
+            let trimmed = self
+                .ledger
+                .run(move |ledger| ledger.trim(flushed, ovation_schema::now_ms()))
+                .await;
+            match trimmed {
+                Ok(0) => return,
+                Ok(_) => {}
+                Err(error) => {
+                    if self.log.may() {
+                        tracing::warn!(%error, "the ledger can't be trimmed");
+                    }
+                    return;
+                }
+            }
         }
     }
 }

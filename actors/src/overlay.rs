@@ -8,11 +8,13 @@
 
 mod history;
 #[cfg(test)]
+#[expect(clippy::cast_possible_wrap, reason = "a handful of users and videos")]
 mod model;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use foldhash::{HashMap, HashSet};
 use history::History;
 use ovation_schema::{UserId, VideoId};
 
@@ -244,12 +246,12 @@ impl State {
     }
 
     fn prepend(&mut self, entries: &[Entry]) {
-        let mut states = HashMap::new();
+        let mut states = HashMap::default();
         let differences: Vec<i64> = entries
             .iter()
             .map(|Entry { like, .. }| difference(states.insert((like.user, like.video), like.on), like))
             .collect();
-        let mut newer = HashSet::new();
+        let mut newer = HashSet::default();
         for (entry, by) in entries.iter().zip(differences).rev() {
             let Entry { position, like } = *entry;
             self.videos.entry(like.video).or_default().push_front(position, by, ());

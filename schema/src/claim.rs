@@ -83,7 +83,7 @@ impl Claim {
             return Ok(None);
         };
         let mut connection = connect(options)?;
-        if !get_lock(&mut connection)? {
+        if !get_lock_soon(&mut connection)? {
             return Err(StoreError::Internal(
                 "another ovation process serves this database already: stop it first, or use a database of its own"
                     .into(),
@@ -155,7 +155,12 @@ fn end_ghost(connection: &mut DbConnection, ours: &[Session]) -> Result<bool, St
         return Ok(false);
     };
     connection.batch_execute(&format!("KILL CONNECTION {}", ghost.id))?;
-    // The lock goes a moment after the answer.
+    get_lock_soon(connection)
+}
+
+/// Tries for 2 s: the server frees the lock of a connection that has ended a moment later, and whoever starts in the
+/// place of a process that was just killed must not be refused for that moment.
+fn get_lock_soon(connection: &mut DbConnection) -> Result<bool, StoreError> {
     for _ in 0..100 {
         if get_lock(connection)? {
             return Ok(true);

@@ -69,16 +69,16 @@ struct Inner {
     /// A permit a connection: who has one never waits for anybody else's.
     gate: Gate,
     writes: Writes,
-    ids: IdSource,
+    ids: Arc<IdSource>,
     store_id: String,
-    statements: AtomicU64,
+    statements: Arc<AtomicU64>,
     deadline: Duration,
 }
 
 /// Where writes go.
 enum Writes {
     /// One thread that owns SQLite's only writing connection and commits in groups.
-    Queue(Writer),
+    Queue(Arc<Writer>),
     /// Pool connections, at most half of them, so that a storm of writes leaves room to read. Passed before the gate.
     Pool(Gate),
 }
@@ -113,7 +113,7 @@ impl Store {
         let store_id = claim::store_id(&mut first)?;
         let connections = options.connections.max(2);
         let writes = match &options.database {
-            Database::Sqlite(path) => Writes::Queue(Writer::start(first, path)?),
+            Database::Sqlite(path) => Writes::Queue(Arc::new(Writer::start(first, path)?)),
             Database::Mysql(_) => Writes::Pool(Gate::new(connections / 2, options.acquire_timeout)),
         };
         Ok(Self(Arc::new(Inner {
@@ -121,10 +121,29 @@ impl Store {
             breaker: Breaker::default(),
             gate: Gate::new(connections, options.acquire_timeout),
             writes,
-            ids: IdSource::default(),
+            ids: Arc::default(),
             store_id,
-            statements: AtomicU64::new(0),
+            statements: Arc::default(),
             deadline: options.acquire_timeout + options.statement_timeout,
+        })))
+    }
+
+    /// The same store over connections of its own, so that whoever uses them waits for nobody else's. SQLite's one writer
+    /// stays one. `options` are those the store was opened with. Blocks.
+    pub fn apart(&self, options: &Options, connections: u32) -> Result<Self, StoreError> {
+        let connections = connections.max(2);
+        Ok(Self(Arc::new(Inner {
+            pool: pool::build(options, connections)?,
+            breaker: Breaker::default(),
+            gate: Gate::new(connections, options.acquire_timeout),
+            writes: match &self.0.writes {
+                Writes::Queue(writer) => Writes::Queue(Arc::clone(writer)),
+                Writes::Pool(_) => Writes::Pool(Gate::new(connections / 2, options.acquire_timeout)),
+            },
+            ids: Arc::clone(&self.0.ids),
+            store_id: self.0.store_id.clone(),
+            statements: Arc::clone(&self.0.statements),
+            deadline: self.0.deadline,
         })))
     }
 

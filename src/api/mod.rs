@@ -45,7 +45,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
     post(config, "/douyin/message/action", messages::send_message);
     get(config, "/douyin/message/chat", messages::chat);
 
-    config.service(web::resource("/").route(web::get().to(ops::index)));
+    get(config, "/", ops::index);
     get(config, "/ping", ops::ping);
     get(config, "/healthz", ops::healthz);
     get(config, "/readyz", ops::readyz);
@@ -85,9 +85,13 @@ where
     );
 }
 
-/// Both spellings of a path, each answered by itself: clients of the camp do not follow a redirect (contract 2.1).
+/// Both spellings of a path, each answered by itself: clients of the camp do not follow a redirect (contract 2.1). The
+/// root has one.
 fn spellings(path: &str) -> Vec<String> {
-    vec![path.to_owned(), format!("{path}/")]
+    match path {
+        "/" => vec![path.to_owned()],
+        _ => vec![path.to_owned(), format!("{path}/")],
+    }
 }
 
 async fn no_such_path() -> HttpResponse {

@@ -197,8 +197,8 @@ fn a_command_beside_a_server_never_migrates(kind: Kind) {
     if let Some(database) = &ground.database {
         shared().sql(&format!("USE {}; {forget}", database.name));
     } else {
-        let file = ground.folder.path().join(ovation::server::STORE_FILE);
-        let mut beside = diesel::SqliteConnection::establish(file.to_str().unwrap()).unwrap();
+        let store = ground.folder.path().join(ovation::server::STORE_FILE);
+        let mut beside = diesel::SqliteConnection::establish(store.to_str().unwrap()).unwrap();
         beside.batch_execute(forget).unwrap();
     }
     for action in ["create", "passwd"] {

@@ -12,6 +12,13 @@ fn probes_answer(kind: Kind) {
         let reply = world.get(path);
         assert_eq!(reply.status, 200, "{path}: {}", String::from_utf8_lossy(&reply.body));
     }
+    for path in ["/", "/ping", "/healthz", "/readyz", "/version"] {
+        let head = world.request("HEAD", path, &[], Vec::new());
+        assert_eq!((head.status, head.text()), (200, ""), "{path}");
+        let post = world.request("POST", path, &[], Vec::new());
+        assert_eq!(post.status, 405, "{path}");
+        assert!(post.text().contains("\"status_code\":1004"), "{path}: {}", post.text());
+    }
     let version = world.get("/version");
     assert_eq!(version.status, 200);
     assert!(version.text().contains(env!("CARGO_PKG_VERSION")), "{}", version.text());

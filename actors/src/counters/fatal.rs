@@ -35,6 +35,7 @@ impl Fatal {
         Guard {
             what,
             fatal: self.clone(),
+            armed: true,
         }
     }
 }
@@ -43,10 +44,21 @@ impl Fatal {
 pub(crate) struct Guard {
     what: &'static str,
     fatal: Fatal,
+    armed: bool,
+}
+
+impl Guard {
+    /// What it guards has ended as it should, before the rest.
+    pub(crate) fn disarm(mut self) {
+        self.armed = false;
+    }
 }
 
 impl Drop for Guard {
     fn drop(&mut self) {
+        if !self.armed {
+            return;
+        }
         let how = if std::thread::panicking() { "panicked" } else { "ended" };
         self.fatal.tell(format!(
             "{} {how}; a restart recovers everything from the ledger",

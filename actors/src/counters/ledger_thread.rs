@@ -27,12 +27,11 @@ impl LedgerThread {
         let (jobs, mut waiting) = mpsc::channel::<Job>(WAITING);
         let guard = fatal.guard("the ledger's thread");
         let thread = std::thread::Builder::new().name("ledger".into()).spawn(move || {
-            let guard = guard;
             while let Some(job) = waiting.blocking_recv() {
                 job(ledger.as_mut());
             }
             // Nobody is left to send: this end is wanted.
-            std::mem::forget(guard);
+            guard.disarm();
         })?;
         Ok(Self {
             jobs,

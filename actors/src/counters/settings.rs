@@ -21,7 +21,7 @@ pub struct Settings {
     pub flush_max: usize,
     /// How long one flush may take before it counts as failed (it may still commit; the mark then tells).
     pub flush_deadline: Duration,
-    /// How long a change stays in memory after its flush: longer than the longest read.
+    /// How long a change stays in memory after its flush: longer than the longest read, and than two look-ups.
     pub keep: Duration,
     /// How often the ledger is trimmed at most.
     pub trim_interval: Duration,
@@ -38,7 +38,7 @@ impl Default for Settings {
             flush_interval: Duration::from_secs(3),
             flush_max: 2_000,
             flush_deadline: Duration::from_secs(30),
-            keep: Duration::from_secs(60),
+            keep: Duration::from_mins(1),
             trim_interval: Duration::from_secs(10),
         }
     }

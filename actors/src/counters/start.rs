@@ -22,6 +22,9 @@ const CHUNK: usize = 10_000;
 /// Requests for a flush that may wait.
 const FLUSH_REQUESTS: usize = 16;
 
+/// Room in the mailbox past the likes that may wait, so that the bound on those is the only one that is ever met.
+const MAILBOX_SPARE: usize = 16;
+
 /// Why the counters do not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -71,7 +74,7 @@ impl Counters {
         let fatal = Fatal::new(on_fatal);
         let group_max = settings.group_max.clamp(1, GROUP_MAX);
         let settings = Settings { group_max, ..settings };
-        let ready = Ready::prepare(ledger, store, settings, fatal).await?;
+        let ready = Ready::prepare(ledger, store, settings, fatal, LedgerThread::start).await?;
         let (started, counters) = oneshot::channel();
         let guard = ready.fatal.guard("the counters' thread");
         let thread = std::thread::Builder::new().name("counters".into()).spawn(move || {
@@ -119,6 +122,7 @@ impl<S: LikeStore> Ready<S> {
         store: S,
         settings: Settings,
         fatal: Fatal,
+        thread: impl FnOnce(Box<dyn Ledger>, &Fatal) -> std::io::Result<LedgerThread>,
     ) -> Result<Self, StartError> {
         let ledger_id: Arc<str> = Arc::from(ledger.id());
         let mark = match store.mark().await? {
@@ -137,10 +141,8 @@ impl<S: LikeStore> Ready<S> {
         if mark < trimmed_to {
             return Err(StartError::TooOld { mark, trimmed_to });
         }
-        let ledger = {
-            ledger.skip_to(mark)?;
-            LedgerThread::start(ledger, &fatal)?
-        };
+        ledger.skip_to(mark)?;
+        let ledger = thread(ledger, &fatal)?;
         let overlay = ledger.run(move |ledger| load(ledger, mark)).await?;
         Ok(Self {
             store: Arc::new(store),
@@ -173,7 +175,12 @@ impl<S: LikeStore> Ready<S> {
             self.settings.clone(),
             self.fatal.clone(),
         );
-        let address = Supervisor::start(|_| writer);
+        let mailbox = self.settings.waiting_max + MAILBOX_SPARE;
+        let address = Supervisor::start(move |ctx: &mut actix::Context<Writer<S>>| {
+            // Before the first send: a sender that once met a full mailbox stays shut out until it is polled.
+            ctx.set_mailbox_capacity(mailbox);
+            writer
+        });
         let counters = Counters(Arc::new(Inner {
             writer: address.clone().recipient(),
             places: Arc::new(Semaphore::new(self.settings.waiting_max)),

@@ -276,10 +276,6 @@ fn number(first: i64, likes: Vec<Like>) -> Vec<Entry> {
 
 impl<S: LikeStore> Actor for Writer<S> {
     type Context = Context<Self>;
-
-    fn started(&mut self, ctx: &mut Self::Context) {
-        ctx.set_mailbox_capacity(self.settings.waiting_max);
-    }
 }
 
 impl<S: LikeStore> Handler<Ask> for Writer<S> {

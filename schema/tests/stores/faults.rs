@@ -478,16 +478,9 @@ fn one_process_at_a_time_has_the_claim() {
     });
     drop(claim);
     drop(thief);
-    eventually("it is free again", Duration::from_secs(5), || {
-        Claim::take(&options, || ()).is_ok()
-    });
-    // A drop frees it, also for the next moment.
-    for _ in 0..3 {
-        let claim = Claim::take(&options, || ());
-        drop(claim.unwrap());
-        eventually("a dropped claim is free", Duration::from_secs(2), || {
-            holder().trim() == "0"
-        });
+    // A drop frees it: the next one may come at once, though the server notices a moment later.
+    for _ in 0..20 {
+        drop(Claim::take(&options, || ()).unwrap());
     }
 }
 
