@@ -34,6 +34,7 @@ pub fn violations(records: &[Record], seen: &Seen) -> Vec<String> {
 pub fn settle(records: &mut [Record], seen: &Seen) {
     for record in records {
         let user = &seen.users[&record.user];
+        record.refusals.clear();
         for (video, fact) in &mut record.likes {
             *fact = Fact::known(user.favorites.contains(video));
         }

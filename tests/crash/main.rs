@@ -4,7 +4,9 @@
 //! Every client writes down what it asks for before it sends it, and what was acknowledged after the answer (`record`).
 //! After each crash the server starts again over what is left, everything is read through the public API (`seen`) and
 //! compared with those records (`compare`). `kill` ends the process, on MariaDB also the database; `power_cut` takes away
-//! whatever was not synced (`disk`, `powercut.c`). Both modes are shown to fail when something is lost or doubled.
+//! whatever was not synced (`disk`, `powercut.c`); `forgetful` has MariaDB lose its last second; `trimmed` empties the ledger
+//! in between. The power cuts are shown to fail with a lying disk and an unsynced ledger, the comparison with every kind
+//! of loss and doubling.
 //!
 //! - `OVATION_TEST_CYCLES`: crashes in each mode; the default keeps all of them together well under a minute.
 //! - `OVATION_TEST_SEED`: the plan to repeat, as a failure prints it. Threads run as they like, so the same seed means
@@ -32,6 +34,7 @@ mod harness;
 mod client;
 mod compare;
 mod disk;
+mod forgetful;
 mod kill;
 mod plan;
 mod power_cut;

@@ -78,6 +78,7 @@ fn violations_after_a_cut(mode: &str, environment: impl Fn(&Disk) -> Vec<(String
     let process = scene.start();
     scene.agrees(0, &process);
     drop(process);
+    disk.settle();
     scene.environment(environment(&disk));
     crash(&mut scene, 1);
     let _process = scene.start();

@@ -160,8 +160,18 @@ impl Scene {
 
     /// What the running server shows that the records do not allow.
     pub fn look(&mut self) -> Vec<String> {
+        self.look_for(|_| true)
+    }
+
+    /// Those violations that `matters` names; what does not matter is taken as it is from then on.
+    pub fn look_for(&mut self, matters: impl Fn(&str) -> bool) -> Vec<String> {
         let seen = Seen::through(&self.people);
-        let found = violations(&self.records, &seen);
+        let mut found = violations(&self.records, &seen);
+        let all = found.len();
+        found.retain(|violation| matters(violation));
+        if all > 0 {
+            println!("{all} violations, of which {} matter", found.len());
+        }
         if found.is_empty() {
             settle(&mut self.records, &seen);
         }
