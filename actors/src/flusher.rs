@@ -158,6 +158,8 @@ impl<S: LikeStore> Flusher<S> {
                 }
             }
         }
+        // Whoever looks into the ledger next, after a stop perhaps, sees what the store has.
+        self.tell_ledger().await;
         Ok(())
     }
 
