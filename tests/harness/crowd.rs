@@ -129,7 +129,10 @@ pub fn is_stored_exactly(connection: &mut DbConnection, pairs: &BTreeSet<(i64, i
         pairs.difference(&stored).take(10).collect(),
         stored.difference(pairs).take(10).collect(),
     );
-    assert!(lost.is_empty() && more.is_empty(), "lost {lost:?}, never wanted {more:?}");
+    assert!(
+        lost.is_empty() && more.is_empty(),
+        "lost {lost:?}, never wanted {more:?}"
+    );
     assert_eq!(verify::recount(connection).unwrap(), []);
 }
 

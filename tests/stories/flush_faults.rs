@@ -76,7 +76,11 @@ impl Scene {
         let told: i64 = streams
             .get(&self.author)
             .map_or(0, |stream| stream.iter().map(|told| told.count).sum());
-        assert_eq!(usize::try_from(told).unwrap(), self.ever.len(), "{at}: told of each once");
+        assert_eq!(
+            usize::try_from(told).unwrap(),
+            self.ever.len(),
+            "{at}: told of each once"
+        );
     }
 }
 
@@ -208,7 +212,10 @@ fn mariadb_may_be_cut_off_before_and_after_every_packet_of_a_flush() {
         assert!(cuts < 500, "a flush is not that long");
     }
     scene.is_flushed("without a cut");
-    assert!(cuts > 20, "{cuts} packets were cut: each of some ten statements, and each answer");
+    assert!(
+        cuts > 20,
+        "{cuts} packets were cut: each of some ten statements, and each answer"
+    );
     println!("{cuts} packets, each cut once");
 }
 

@@ -50,7 +50,11 @@ fn a_full_disk_acknowledges_no_like_that_is_lost(kind: Kind) {
         refused += now;
         let own: Vec<_> = kept.iter().filter(|(_, liked)| *liked == video.id).collect();
         let seen = world.guest().sees(&video).favorite_count;
-        assert_eq!(seen, i64::try_from(own.len()).unwrap(), "everybody sees what was acknowledged, no more");
+        assert_eq!(
+            seen,
+            i64::try_from(own.len()).unwrap(),
+            "everybody sees what was acknowledged, no more"
+        );
         now
     };
     let wishes = |from: usize, to: usize, on: bool| -> Vec<Wish> {

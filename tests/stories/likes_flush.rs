@@ -99,13 +99,24 @@ fn an_author_is_told_once_of_each_liker(kind: Kind) {
 
     like(&[(fans[0], of_ann[0], false), (UserId(ann.id), of_ann[0], false)]);
     like(&[(fans[0], of_ann[0], true), (UserId(ann.id), of_ann[0], true)]);
-    assert_eq!(crowd::told(&mut connection), streams, "nothing is told of the same likers again");
-    like(&[(fans[0], of_ann[0], false), (fans[5], of_ann[0], true), (fans[0], of_ann[0], true)]);
+    assert_eq!(
+        crowd::told(&mut connection),
+        streams,
+        "nothing is told of the same likers again"
+    );
+    like(&[
+        (fans[0], of_ann[0], false),
+        (fans[5], of_ann[0], true),
+        (fans[0], of_ann[0], true),
+    ]);
     let streams = crowd::told(&mut connection);
     assert_eq!(streams[&ann.id][2..], [told(of_ann[0], 1, &[fans[5]])]);
     // Whose like never reached the database is new with the next one.
     like(&[(fans[4], of_ann[1], true)]);
-    assert_eq!(crowd::told(&mut connection)[&ann.id][3..], [told(of_ann[1], 1, &[fans[4]])]);
+    assert_eq!(
+        crowd::told(&mut connection)[&ann.id][3..],
+        [told(of_ann[1], 1, &[fans[4]])]
+    );
 }
 
 /// Likes of the time before there were streams, of the demo and of a seeded world.
@@ -161,7 +172,10 @@ fn a_storm_on_one_video_is_one_update_of_it() {
         let found = inserts[0][at..].find(&format!("({row},")).expect("in key order");
         at += found + 1;
     }
-    assert!(sent("UPDATE users").len() <= 3, "the likers', the author's, and where the stream goes on");
+    assert!(
+        sent("UPDATE users").len() <= 3,
+        "the likers', the author's, and where the stream goes on"
+    );
     let pairs = fans.iter().map(|fan| (fan.0, video.0)).collect();
     crowd::is_stored_exactly(&mut world.connection(), &pairs);
 }

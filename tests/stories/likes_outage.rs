@@ -179,11 +179,45 @@ fn likes_go_on_while_somebody_holds_sqlite() {
     scene.everybody(|_, fan| fan.unfavorites(&scene.known[0]));
     let guest = scene.world.guest();
     let fans = i64::try_from(scene.fans.len()).unwrap();
-    assert_eq!(guest.sees(&scene.known[1]).favorite_count, fans - 1, "everybody sees it");
+    assert_eq!(
+        guest.sees(&scene.known[1]).favorite_count,
+        fans - 1,
+        "everybody sees it"
+    );
     assert_eq!(guest.sees(&scene.known[0]).favorite_count, 0);
     scene.says_how_many_wait(2 * scene.fans.len(), 200);
     other.batch_execute("COMMIT").unwrap();
     scene.drains();
+}
+
+/// The server answers, and a table does not: longer than any deadline of a like.
+#[test]
+fn likes_go_on_while_a_table_hangs() {
+    let instance = Instance::start();
+    let scene = Scene::of(World::on_instance(&instance, settings));
+    let mut other = scene.world.connection();
+    for table in ["users", "favorites"] {
+        other.batch_execute(&format!("LOCK TABLES {table} WRITE")).unwrap();
+        // Past the second for which a token needs no look.
+        std::thread::sleep(Duration::from_millis(1_100));
+        let action = if table == "users" { 1 } else { 2 };
+        scene.everybody(|number, fan| {
+            if number > 0 {
+                fan.favorite(scene.known[1].id, action).done();
+            }
+        });
+        other.batch_execute("UNLOCK TABLES").unwrap();
+        eventually("everything drains", BACK_WITHIN, || {
+            let (status, likes) = scene.readiness();
+            (status == 200 && likes["waiting"] == 0).then_some(())
+        });
+    }
+    let first: BTreeSet<(i64, i64)> = [(scene.fans[0].id, scene.known[1].id)].into();
+    let others = scene.fans.iter().map(|fan| (fan.id, scene.known[0].id));
+    crowd::is_stored_exactly(
+        &mut scene.world.connection(),
+        &first.into_iter().chain(others).collect(),
+    );
 }
 
 /// A token that was never confirmed by a look, or for another password, helps nobody while the database is away.
@@ -197,7 +231,10 @@ fn who_was_not_seen_before_is_told_later() {
         let refused = stranger.favorite(scene.known[1].id, 1).refused();
         assert!(refused.msg.contains("again"), "{refused:?}");
     }
-    let forged = scene.fans[1].with_token("forged").favorite(scene.known[1].id, 1).refused();
+    let forged = scene.fans[1]
+        .with_token("forged")
+        .favorite(scene.known[1].id, 1)
+        .refused();
     assert!(forged.msg.contains("log in"), "{forged:?}");
     instance.launch();
     eventually("it is back", BACK_WITHIN, || {
@@ -232,8 +269,8 @@ fn a_storm_survives_whatever_happens_to_mariadb() {
             let (mut told, mut wished) = (BTreeSet::new(), BTreeSet::new());
             for people in people[1..].chunks(4) {
                 for video in &videos {
-                    let wishes: Vec<_> = people.iter().map(|user| (*user, *video, true)).collect();
-                    for ((user, video, _), answer) in wishes.iter().zip(crowd::answers(&world, &wishes)) {
+                    let likes: Vec<_> = people.iter().map(|user| (*user, *video, true)).collect();
+                    for ((user, video, _), answer) in likes.iter().zip(crowd::answers(&world, &likes)) {
                         wished.insert((user.0, video.0));
                         if answer.is_ok() {
                             told.insert((user.0, video.0));
@@ -272,8 +309,19 @@ fn a_storm_survives_whatever_happens_to_mariadb() {
     assert_eq!(acknowledged.difference(&stored).count(), 0, "lost");
     assert_eq!(stored.difference(&asked).count(), 0, "never wanted");
     crowd::is_stored_exactly(&mut connection, &stored);
-    let told: i64 = crowd::told(&mut connection)[&ann.id].iter().map(|told| told.count).sum();
-    assert_eq!(usize::try_from(told).unwrap(), stored.len(), "each liker is told of once");
+    let told: i64 = crowd::told(&mut connection)[&ann.id]
+        .iter()
+        .map(|told| told.count)
+        .sum();
+    assert_eq!(
+        usize::try_from(told).unwrap(),
+        stored.len(),
+        "each liker is told of once"
+    );
     let status = world.server().counters().status();
-    assert_eq!((status.quarantined, status.dropped), (0, 0), "nothing was blamed on a like");
+    assert_eq!(
+        (status.quarantined, status.dropped),
+        (0, 0),
+        "nothing was blamed on a like"
+    );
 }

@@ -63,7 +63,10 @@ impl Scene {
             let favorites = viewer.favorites_of(self.ben.id);
             assert_eq!(favorites.len(), usize::from(liked));
             for seen in favorites {
-                assert_eq!((seen.id, seen.favorite_count, seen.is_favorite), (self.video.id, 1, own));
+                assert_eq!(
+                    (seen.id, seen.favorite_count, seen.is_favorite),
+                    (self.video.id, 1, own)
+                );
                 assert_eq!(seen.author.total_favorited, 1);
             }
             assert_eq!(viewer.profile_of(self.ann.id).total_favorited, count);
@@ -122,7 +125,10 @@ fn the_list_is_in_order_while_part_of_it_waits(kind: Kind) {
             let list = viewer.favorites_of(ben.id);
             assert_eq!(ids(&list), wanted, "as {:?} sees it", viewer.name);
             let own = viewer.id == ben.id;
-            assert!(list.iter().all(|video| video.favorite_count == 1 && video.is_favorite == own));
+            assert!(
+                list.iter()
+                    .all(|video| video.favorite_count == 1 && video.is_favorite == own)
+            );
         }
         assert_eq!(ben.profile().favorite_count, i64::try_from(wanted.len()).unwrap());
     };

@@ -11,6 +11,7 @@ use ovation::server::store_options;
 use ovation_schema::DbConnection;
 
 use super::life_cycle::Ground;
+use crate::harness::folders;
 use crate::harness::process::{self, Process};
 use crate::harness::{Kind, Persona, Video, crowd, on_both_stores};
 
@@ -113,7 +114,11 @@ fn verify_tells_and_mends(kind: Kind) {
     ben.comments(video, "nice");
     ben.follows(ann);
     scene.is_exact();
-    assert_eq!(scene.liked(), [ben.id], "beside a running server: with what the ledger held");
+    assert_eq!(
+        scene.liked(),
+        [ben.id],
+        "beside a running server: with what the ledger held"
+    );
     let spoil = format!(
         "UPDATE videos SET favorite_count = favorite_count + 5, comment_count = 0 WHERE id = {}; \
          UPDATE users SET follow_count = 7, total_favorited = 8 WHERE id = {}",
@@ -133,7 +138,10 @@ fn verify_tells_and_mends(kind: Kind) {
     };
     tells(&["verify"]);
     let (code, _, complaint) = scene.run(&["verify", "--repair"]);
-    assert!(code == 1 && complaint.contains("stop it"), "not beside a server: {complaint}");
+    assert!(
+        code == 1 && complaint.contains("stop it"),
+        "not beside a server: {complaint}"
+    );
     tells(&["verify"]);
     process.signal("TERM");
     assert!(process.ended(Duration::from_secs(20)).success());
@@ -148,15 +156,24 @@ fn verify_tells_and_mends(kind: Kind) {
 fn verify_brings_in_what_a_killed_server_left(kind: Kind) {
     let (scene, process) = Scene::new(kind);
     let (code, _, complaint) = scene.run(&["ledger", "stat"]);
-    assert!(code == 1 && complaint.contains("in use"), "not beside a server: {complaint}");
+    assert!(
+        code == 1 && complaint.contains("in use"),
+        "not beside a server: {complaint}"
+    );
     scene.is_killed_with_likes(process);
     assert_eq!(scene.liked(), [0_i64; 0]);
-    assert_eq!((scene.stat("entries"), scene.stat("unflushed")), ("4".into(), "4".into()));
+    assert_eq!(
+        (scene.stat("entries"), scene.stat("unflushed")),
+        ("4".into(), "4".into())
+    );
     let (code, dumped, _) = scene.run(&["ledger", "dump"]);
     assert_eq!((code, dumped.lines().count()), (0, 4));
     for (line, fan) in dumped.lines().zip(&scene.fans) {
         let entry: serde_json::Value = serde_json::from_str(line).unwrap();
-        assert_eq!((&entry["user"], &entry["video"]), (&fan.id.into(), &scene.video.id.into()));
+        assert_eq!(
+            (&entry["user"], &entry["video"]),
+            (&fan.id.into(), &scene.video.id.into())
+        );
         assert_eq!((&entry["on"], &entry["author"]), (&true.into(), &scene.ann.id.into()));
     }
     scene.is_exact();
@@ -173,7 +190,10 @@ fn verify_brings_in_what_a_killed_server_left(kind: Kind) {
 /// Overwrites bytes of the ledger's file: `length` of them where `find` is first found.
 fn damage(ledger: &Path, find: &[u8], length: usize) {
     let mut bytes = std::fs::read(ledger).unwrap();
-    let at = bytes.windows(find.len()).position(|seen| seen == find).expect("it is in the file");
+    let at = bytes
+        .windows(find.len())
+        .position(|seen| seen == find)
+        .expect("it is in the file");
     for byte in &mut bytes[at..at + length] {
         *byte ^= 0x5a;
     }
@@ -199,13 +219,18 @@ fn a_damaged_ledger_is_refused_until_it_is_repaired(kind: Kind) {
     scene.is_killed_with_likes(process);
     let groups: Vec<Checksum> = {
         let mut connection = fold(&scene.ledger());
-        diesel::sql_query("SELECT checksum FROM groups ORDER BY last").load(&mut connection).unwrap()
+        diesel::sql_query("SELECT checksum FROM groups ORDER BY last")
+            .load(&mut connection)
+            .unwrap()
     };
     assert_eq!(groups.len(), 4);
     damage(&scene.ledger(), &groups[2].checksum, 1);
     for _ in 0..2 {
         let said = Process::refuses_to_serve(scene.ground.folder.path(), scene.ground.url());
-        assert!(said.contains("ovation ledger repair") && said.contains("damaged"), "{said}");
+        assert!(
+            said.contains("ovation ledger repair") && said.contains("damaged"),
+            "{said}"
+        );
         let (code, _, complaint) = scene.run(&["verify"]);
         assert!(code == 1 && complaint.contains("ovation ledger repair"), "{complaint}");
     }
@@ -216,7 +241,11 @@ fn a_damaged_ledger_is_refused_until_it_is_repaired(kind: Kind) {
     assert_eq!(scene.stat("rejected_groups"), "2");
     scene.is_exact();
     let _process = scene.serve();
-    assert_eq!(scene.ann.sees(&scene.video).favorite_count, 2, "what was sound is there");
+    assert_eq!(
+        scene.ann.sees(&scene.video).favorite_count,
+        2,
+        "what was sound is there"
+    );
     scene.fans[3].favorites(&scene.video);
     assert_eq!(scene.ann.sees(&scene.video).favorite_count, 3, "and on it goes");
 }
@@ -229,7 +258,10 @@ fn an_unreadable_ledger_is_refused(kind: Kind) {
     let said = Process::refuses_to_serve(scene.ground.folder.path(), scene.ground.url());
     assert!(said.contains("ledger") && !said.contains("panicked"), "{said}");
     let (code, _, complaint) = scene.run(&["ledger", "repair"]);
-    assert!(code == 1 && complaint.contains("move them out of the data folder"), "{complaint}");
+    assert!(
+        code == 1 && complaint.contains("move them out of the data folder"),
+        "{complaint}"
+    );
     for file in ["", "-wal", "-shm"] {
         let file = scene.ground.folder.path().join(format!("{LEDGER_FILE}{file}"));
         if file.exists() {
@@ -237,5 +269,58 @@ fn an_unreadable_ledger_is_refused(kind: Kind) {
         }
     }
     let said = Process::refuses_to_serve(scene.ground.folder.path(), scene.ground.url());
-    println!("with a new ledger: {said}");
+    assert!(said.contains("ovation ledger begin"), "{said}");
+    let (code, said, complaint) = scene.run(&["ledger", "begin"]);
+    assert_eq!(code, 0, "{complaint}");
+    assert!(said.contains("new ledger"), "{said}");
+    let (code, _, complaint) = scene.run(&["ledger", "begin"]);
+    assert!(code == 1 && complaint.contains("nothing to begin"), "{complaint}");
+    let process = scene.serve();
+    assert_eq!(
+        scene.ann.sees(&scene.video).favorite_count,
+        0,
+        "the old ledger's likes went with it"
+    );
+    scene.fans[0].favorites(&scene.video);
+    scene.is_killed_with_likes(process);
+    scene.is_exact();
+    assert_eq!(scene.liked().len(), 4);
+}
+
+/// Neither command makes a store or a folder out of a mistyped path.
+#[test]
+fn a_mistyped_folder_is_no_exact_store() {
+    let folder = folders::fresh("mistyped");
+    let nowhere = folder.path().join("nowhere");
+    for folder in [folder.path(), &nowhere] {
+        for command in [["verify", "--data-dir"].as_slice(), &["ledger", "stat", "--data-dir"]] {
+            let mut command = command.to_vec();
+            command.push(folder.to_str().unwrap());
+            let output = process::run(&command);
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{complaint}");
+            assert!(
+                complaint.contains("there is no") || complaint.contains("does not exist"),
+                "{complaint}"
+            );
+        }
+    }
+    assert!(!nowhere.exists());
+    assert!(!folder.path().join(ovation::server::STORE_FILE).exists());
+}
+
+/// A socket's address holds 108 bytes; a path may be longer.
+#[test]
+fn a_long_folder_can_be_served_and_verified() {
+    let folder = folders::fresh("long");
+    let long = folder.path().join("l".repeat(120));
+    let process = Process::serve(&long, None);
+    process.site.register("ann");
+    let output = process::run(&["verify", "--data-dir", long.to_str().unwrap()]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
 }
