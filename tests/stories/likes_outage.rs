@@ -220,6 +220,49 @@ fn likes_go_on_while_a_table_hangs() {
     );
 }
 
+/// A server that is stopped while its database is away ends in time and leaves its likes to the next start.
+#[test]
+fn a_stop_while_mariadb_is_away_keeps_the_likes() {
+    let instance = Instance::start();
+    let mut scene = Scene::of(World::on_instance(&instance, |config| {
+        settings(config);
+        config.shutdown_timeout = Duration::from_secs(2);
+    }));
+    for frozen in [true, false] {
+        let action = if frozen { 1 } else { 2 };
+        if frozen {
+            instance.freeze();
+        } else {
+            instance.crash();
+        }
+        scene.everybody(|number, fan| {
+            if number > 0 {
+                fan.favorite(scene.known[1].id, action).done();
+            }
+        });
+        let started = Instant::now();
+        scene.world.stop();
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        if frozen {
+            instance.thaw();
+        } else {
+            instance.launch();
+        }
+        scene.world.start_again();
+        let likers = if frozen { scene.fans.len() } else { 1 };
+        let seen = scene.world.guest().sees(&scene.known[1]).favorite_count;
+        assert_eq!(usize::try_from(seen).unwrap(), likers);
+        // Memory is new, and so is what it knows of tokens and videos.
+        for fan in &scene.fans {
+            fan.favorites(&scene.known[0]);
+        }
+    }
+    scene.world.flush();
+    let others = scene.fans.iter().map(|fan| (fan.id, scene.known[0].id));
+    let first = [(scene.fans[0].id, scene.known[1].id)].into_iter();
+    crowd::is_stored_exactly(&mut scene.world.connection(), &first.chain(others).collect());
+}
+
 /// A token that was never confirmed by a look, or for another password, helps nobody while the database is away.
 #[test]
 fn who_was_not_seen_before_is_told_later() {

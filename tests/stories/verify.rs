@@ -324,3 +324,30 @@ fn a_long_folder_can_be_served_and_verified() {
         String::from_utf8_lossy(&output.stderr)
     );
 }
+
+/// Whoever may open the socket can't hurt the server with it.
+#[test]
+fn the_control_socket_takes_nonsense() {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    let (scene, _process) = Scene::new(Kind::Sqlite);
+    let socket = scene.ground.folder.path().join(ovation::control::SOCKET);
+    for nonsense in [
+        b"".as_slice(),
+        b"\n",
+        b"verify it all\n",
+        &[b'x'; 100_000],
+        b"\xff\xfe\n",
+    ] {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        // It may hang up before it has taken everything.
+        let _ = stream.write_all(nonsense);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.is_empty() || answer.contains("unknown question"), "{answer}");
+    }
+    let _silent = UnixStream::connect(&socket).unwrap();
+    scene.is_exact();
+}
