@@ -3,7 +3,9 @@
 //! Owns the socket `control.sock`, which only the folder's owner can reach, and its one question a connection: a line in,
 //! a line of JSON out. Never changes anything: what changes things takes the folder's lock, and so a stopped server.
 
+use std::fs::File;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,9 +70,33 @@ impl From<Difference> for Found {
     }
 }
 
+/// The socket by a path the system takes.
+struct Door {
+    path: PathBuf,
+    /// Held for a path that leads through its descriptor.
+    _folder: Option<File>,
+}
+
+impl Door {
+    /// A socket's address holds 107 bytes. A longer path is gone through the folder's descriptor, so that no data folder
+    /// is too deep to serve from.
+    fn of(data_dir: &Path) -> std::io::Result<Self> {
+        const LONGEST_PATH: usize = 107;
+        let path = data_dir.join(SOCKET);
+        if path.as_os_str().len() <= LONGEST_PATH {
+            return Ok(Self { path, _folder: None });
+        }
+        let folder = File::open(data_dir)?;
+        Ok(Self {
+            path: format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()).into(),
+            _folder: Some(folder),
+        })
+    }
+}
+
 /// The listening side, for as long as the server runs.
 pub struct Control {
-    path: PathBuf,
+    door: Door,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -78,9 +104,9 @@ pub struct Control {
 impl Control {
     /// Listens in the data folder, whose lock the caller holds: a socket that is there already is a dead process's.
     pub fn listen(app: &App, options: &Options, data_dir: &Path) -> anyhow::Result<Self> {
-        let path = data_dir.join(SOCKET);
-        let _ = std::fs::remove_file(&path);
-        let listener = UnixListener::bind(&path).context("the control socket can't be made")?;
+        let door = Door::of(data_dir)?;
+        let _ = std::fs::remove_file(&door.path);
+        let listener = UnixListener::bind(&door.path).context("the control socket can't be made")?;
         let stop = Arc::new(AtomicBool::new(false));
         let (app, options, stopped) = (app.clone(), options.clone(), Arc::clone(&stop));
         let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
@@ -88,13 +114,13 @@ impl Control {
                 if stopped.load(Ordering::Relaxed) {
                     break;
                 }
-                if let Err(error) = stream.and_then(|stream| answer(stream, &app, &options)) {
+                if let Err(error) = stream.and_then(|stream| answer(&stream, &app, &options)) {
                     tracing::debug!(%error, "a control question was not answered");
                 }
             }
         })?;
         Ok(Self {
-            path,
+            door,
             stop,
             thread: Some(thread),
         })
@@ -105,18 +131,18 @@ impl Drop for Control {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
         // The listener waits for somebody; that is us. Where even this fails the thread ends with the process.
-        if UnixStream::connect(&self.path).is_ok() {
+        if UnixStream::connect(&self.door.path).is_ok() {
             let _ = self.thread.take().map(JoinHandle::join);
         }
-        let _ = std::fs::remove_file(&self.path);
+        let _ = std::fs::remove_file(&self.door.path);
     }
 }
 
-fn answer(stream: UnixStream, app: &App, options: &Options) -> std::io::Result<()> {
+fn answer(stream: &UnixStream, app: &App, options: &Options) -> std::io::Result<()> {
     stream.set_read_timeout(Some(ASK))?;
     stream.set_write_timeout(Some(ASK))?;
     let mut question = String::new();
-    BufReader::new(&stream).take(LONGEST).read_line(&mut question)?;
+    BufReader::new(stream).take(LONGEST).read_line(&mut question)?;
     let verified = match question.trim_end() {
         "verify" => recount(app, options).unwrap_or_else(|error| Verified {
             error: Some(error.to_string()),
@@ -129,7 +155,8 @@ fn answer(stream: UnixStream, app: &App, options: &Options) -> std::io::Result<(
     };
     let mut line = serde_json::to_vec(&verified)?;
     line.push(b'\n');
-    (&stream).write_all(&line)
+    let mut stream = stream;
+    stream.write_all(&line)
 }
 
 /// On a connection of its own: a recount may take longer than any request.
@@ -150,7 +177,8 @@ fn recount(app: &App, options: &Options) -> Result<Verified, StoreError> {
 
 /// Asks the server that runs in this data folder to recount.
 pub fn ask_to_verify(data_dir: &Path) -> anyhow::Result<Vec<Found>> {
-    let mut stream = UnixStream::connect(data_dir.join(SOCKET)).context("the running server does not answer")?;
+    let door = Door::of(data_dir)?;
+    let mut stream = UnixStream::connect(&door.path).context("the running server does not answer")?;
     stream.set_read_timeout(Some(ANSWER))?;
     stream.write_all(b"verify\n")?;
     let mut line = String::new();

@@ -91,6 +91,16 @@ pub fn adopt(connection: &mut DbConnection, ledger_id: &str, position: i64) -> R
     mark(connection)?.ok_or_else(|| StoreError::Internal("the store's mark is missing".into()))
 }
 
+/// Makes `ledger_id` the store's ledger whichever it had, at position `position`. For a person who has lost the old one:
+/// what only that one held is lost to this store.
+pub fn replace_ledger(connection: &mut DbConnection, ledger_id: &str, position: i64) -> Result<(), StoreError> {
+    backend::lock_mark(connection)?;
+    diesel::update(ledger_mark::table.find(1))
+        .set((ledger_mark::ledger_id.eq(ledger_id), ledger_mark::position.eq(position)))
+        .execute(connection)?;
+    Ok(())
+}
+
 /// How many keys one statement asks for, and how many rows one statement writes.
 const CHUNK: usize = 1000;
 

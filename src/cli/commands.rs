@@ -7,7 +7,9 @@ use anyhow::{Context as _, bail};
 use ovation_actors::Entry;
 use ovation_actors::ledger::{self, Ledger as _, SqliteLedger};
 use ovation_schema::users::{self, NewUser};
-use ovation_schema::{Claim, Options, Store, StoreError, UserId, migrate as migrations, now_ms, verify as recounting};
+use ovation_schema::{
+    Claim, Options, Store, StoreError, UserId, likes as recorded, migrate as migrations, now_ms, verify as recounting,
+};
 
 use super::{
     LedgerAction, MigrateAction, Secret, SeedArgs, ServeArgs, UsageError, UserAction, Verdict, VerifyArgs, print_line,
@@ -17,7 +19,7 @@ use crate::config::Config;
 use crate::control::{self, Found};
 use crate::identity::{DataDir, DataDirError};
 use crate::seed::{self, Size};
-use crate::server::{Server, store_options};
+use crate::server::{STORE_FILE, Server, store_options};
 use crate::{demo, likes, media};
 
 /// What an error of the database was about.
@@ -237,6 +239,11 @@ struct Offline {
 
 impl Offline {
     fn open(config: &Config) -> anyhow::Result<Self> {
+        // A mistyped folder must not become an empty store whose counters are all exact.
+        let found = DataDir::open_shared(&config.data_dir)?;
+        if config.database_url.is_none() && !found.path().join(STORE_FILE).exists() {
+            bail!("there is no store in the data folder {}", found.path().display());
+        }
         let data_dir = DataDir::open(&config.data_dir)?;
         let options = store_options(config, data_dir.path());
         let claim = Claim::take(&options, || std::process::exit(1))?;
@@ -266,9 +273,11 @@ impl Offline {
 
 /// Looks into the ledger, or mends it. A server must not run in this folder: the ledger has one reader and writer.
 pub fn ledger(config: &Config, action: LedgerAction) -> anyhow::Result<()> {
+    // Looking must not make a folder.
+    DataDir::open_shared(&config.data_dir)?;
     let data_dir = DataDir::open(&config.data_dir)?;
     let path = data_dir.path().join(likes::LEDGER_FILE);
-    if !path.exists() {
+    if action != LedgerAction::Begin && !path.exists() {
         bail!("there is no ledger in this data folder yet");
     }
     match action {
@@ -279,7 +288,35 @@ pub fn ledger(config: &Config, action: LedgerAction) -> anyhow::Result<()> {
             Ok(())
         }
         LedgerAction::Repair => ledger_repair(&path),
+        LedgerAction::Begin => ledger_begin(config, &data_dir),
     }
+}
+
+/// Binds the store to the ledger of this folder, which is made if need be. Refuses where that could throw likes away:
+/// the store's own ledger is here, or this one holds likes.
+fn ledger_begin(config: &Config, data_dir: &DataDir) -> anyhow::Result<()> {
+    let options = store_options(config, data_dir.path());
+    let _claim = Claim::take(&options, || std::process::exit(1))?;
+    let store = Store::open(&options)?;
+    let ledger_options = ledger::OpenOptions::new(store.store_id());
+    let mut ledger = SqliteLedger::open(&data_dir.path().join(likes::LEDGER_FILE), ledger_options)?;
+    let (id, last, held) = (ledger.id().to_owned(), ledger.last_position(), ledger.stat()?.entries);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mark = runtime.block_on(store.read(recorded::mark))?;
+    if mark.is_some_and(|mark| mark.ledger_id == id) {
+        bail!("the ledger in this data folder is the database's own: there is nothing to begin");
+    }
+    if held > 0 {
+        bail!(
+            "the ledger in this data folder holds {held} likes of its own: move its files out of the data folder first, \
+             so that they are kept"
+        );
+    }
+    let named = id.clone();
+    runtime.block_on(store.write(move |connection| recorded::replace_ledger(connection, &named, last)))?;
+    store.close();
+    print_line(&format!("the database goes on with the new ledger {id}"))?;
+    Ok(())
 }
 
 fn ledger_stat(path: &Path) -> anyhow::Result<()> {
@@ -323,6 +360,13 @@ fn ledger_repair(path: &Path) -> anyhow::Result<()> {
             "set aside: positions {} to {}: {}",
             rejected.first, rejected.last, rejected.reason
         ))?;
+    }
+    let unnamed = report.rejected_groups - report.rejected.len() as u64;
+    if unnamed > 0 {
+        print_line(&format!("set aside: {unnamed} groups more"))?;
+    }
+    if report.missing {
+        print_line("groups may be missing at the end: the file says that there were more than it has")?;
     }
     Ok(())
 }

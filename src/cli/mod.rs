@@ -167,6 +167,8 @@ pub enum LedgerAction {
     Dump,
     /// Keep what is sound of a damaged ledger and set the rest aside
     Repair,
+    /// Go on with a new ledger where the old one is lost, and with it the likes that only it held
+    Begin,
 }
 
 /// Counters were wrong: an outcome with an exit code of its own, 3, so that a script can tell it from a failure.

@@ -12,8 +12,10 @@ use diesel::connection::SimpleConnection;
 use ovation_schema::{UserId, VideoId};
 
 use crate::harness::crowd::{self, Wish};
-use crate::harness::mariadb;
-use crate::harness::{Kind, World, eventually};
+use crate::harness::mariadb::shared;
+use crate::harness::{Kind, World, eventually, on_both_stores, process};
+
+on_both_stores!(a_like_that_the_database_refuses_for_good_is_set_aside);
 
 struct Scene {
     world: World,
@@ -187,11 +189,11 @@ fn carry(mut from: TcpStream, mut into: TcpStream, plan: &Plan, this: &AtomicBoo
 
 #[test]
 fn mariadb_may_be_cut_off_before_and_after_every_packet_of_a_flush() {
-    let wire = Wire::to(mariadb::shared().port());
+    let wire = Wire::to(shared().port());
     let world = World::with(Kind::Mariadb, |config| {
         config.flush_interval = Duration::from_mins(1);
         let direct = config.database_url.as_ref().unwrap().expose().to_owned();
-        let direct_port = format!(":{}/", mariadb::shared().port());
+        let direct_port = format!(":{}/", shared().port());
         let through = direct.replace(&direct_port, &format!(":{}/", wire.address.port()));
         config.database_url = Some(through.parse().unwrap());
     });
@@ -255,4 +257,62 @@ fn sqlite_may_refuse_every_write_of_a_flush() {
     assert_eq!(refused.len(), writes.len(), "each was met: {refused:?}");
     let status = scene.world.server().counters().status();
     assert_eq!((status.quarantined, status.dropped), (0, 0));
+}
+
+/// All others are flushed, and it is shown to whoever asks.
+fn a_like_that_the_database_refuses_for_good_is_set_aside(kind: Kind) {
+    let mut world = World::with(kind, |config| config.flush_interval = Duration::from_millis(100));
+    let ann = world.register("ann");
+    let video = crowd::videos(&world, ann.id, 1)[0];
+    let people = crowd::people(&world, 30);
+    let culprit = people[17];
+    let refuse = match kind {
+        Kind::Sqlite => format!(
+            "CREATE TRIGGER poison BEFORE INSERT ON favorites WHEN NEW.user_id = {culprit} \
+             BEGIN SELECT RAISE(ABORT, 'not this one'); END"
+        ),
+        Kind::Mariadb => format!(
+            "CREATE TRIGGER poison BEFORE INSERT ON favorites FOR EACH ROW \
+             IF NEW.user_id = {culprit} THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'not this one'; END IF"
+        ),
+    };
+    world.connection().batch_execute(&refuse).unwrap();
+    let wishes: Vec<Wish> = people.iter().map(|user| (*user, video, true)).collect();
+    crowd::like(&world, &wishes);
+    let status = eventually("all others are flushed", Duration::from_secs(30), || {
+        let status = world.server().counters().status();
+        (status.waiting == 0).then_some(status)
+    });
+    assert_eq!((status.quarantined, status.dropped, status.problem), (1, 0, None));
+    let mut pairs = crowd::wanted(&BTreeSet::new(), &wishes);
+    pairs.remove(&(culprit.0, video.0));
+    crowd::is_stored_exactly(&mut world.connection(), &pairs);
+    let ready: serde_json::Value = serde_json::from_slice(&world.get("/readyz").body).unwrap();
+    assert_eq!(ready["likes"]["set_aside"], 1);
+    let told: i64 = crowd::told(&mut world.connection())[&ann.id]
+        .iter()
+        .map(|told| told.count)
+        .sum();
+    assert_eq!(told, 29);
+
+    world.stop();
+    let folder = world.data_dir().to_str().unwrap().to_owned();
+    let output = process::run(&["ledger", "stat", "--data-dir", &folder]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains(&format!("user {culprit}, video {video}")), "{said}");
+    world.connection().batch_execute("DROP TRIGGER poison").unwrap();
+    world.start_again();
+    assert_eq!(
+        world.guest().profile_of(ann.id).total_favorited,
+        29,
+        "what everybody sees is what there is"
+    );
+    crowd::like(&world, &[(culprit, video, true)]);
+    assert_eq!(
+        world.guest().profile_of(ann.id).total_favorited,
+        30,
+        "it can be done again"
+    );
+    world.flush();
+    crowd::is_stored_exactly(&mut world.connection(), &crowd::wanted(&BTreeSet::new(), &wishes));
 }

@@ -190,6 +190,79 @@ fn likes_go_on_while_somebody_holds_sqlite() {
     scene.drains();
 }
 
+/// The server answers, and a table does not: longer than any deadline of a like.
+#[test]
+fn likes_go_on_while_a_table_hangs() {
+    let instance = Instance::start();
+    let scene = Scene::of(World::on_instance(&instance, settings));
+    let mut other = scene.world.connection();
+    for table in ["users", "favorites"] {
+        other.batch_execute(&format!("LOCK TABLES {table} WRITE")).unwrap();
+        // Past the second for which a token needs no look.
+        std::thread::sleep(Duration::from_millis(1_100));
+        let action = if table == "users" { 1 } else { 2 };
+        scene.everybody(|number, fan| {
+            if number > 0 {
+                fan.favorite(scene.known[1].id, action).done();
+            }
+        });
+        other.batch_execute("UNLOCK TABLES").unwrap();
+        eventually("everything drains", BACK_WITHIN, || {
+            let (status, likes) = scene.readiness();
+            (status == 200 && likes["waiting"] == 0).then_some(())
+        });
+    }
+    let first: BTreeSet<(i64, i64)> = [(scene.fans[0].id, scene.known[1].id)].into();
+    let others = scene.fans.iter().map(|fan| (fan.id, scene.known[0].id));
+    crowd::is_stored_exactly(
+        &mut scene.world.connection(),
+        &first.into_iter().chain(others).collect(),
+    );
+}
+
+/// A server that is stopped while its database is away ends in time and leaves its likes to the next start.
+#[test]
+fn a_stop_while_mariadb_is_away_keeps_the_likes() {
+    let instance = Instance::start();
+    let mut scene = Scene::of(World::on_instance(&instance, |config| {
+        settings(config);
+        config.shutdown_timeout = Duration::from_secs(2);
+    }));
+    for frozen in [true, false] {
+        let action = if frozen { 1 } else { 2 };
+        if frozen {
+            instance.freeze();
+        } else {
+            instance.crash();
+        }
+        scene.everybody(|number, fan| {
+            if number > 0 {
+                fan.favorite(scene.known[1].id, action).done();
+            }
+        });
+        let started = Instant::now();
+        scene.world.stop();
+        assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
+        if frozen {
+            instance.thaw();
+        } else {
+            instance.launch();
+        }
+        scene.world.start_again();
+        let likers = if frozen { scene.fans.len() } else { 1 };
+        let seen = scene.world.guest().sees(&scene.known[1]).favorite_count;
+        assert_eq!(usize::try_from(seen).unwrap(), likers);
+        // Memory is new, and so is what it knows of tokens and videos.
+        for fan in &scene.fans {
+            fan.favorites(&scene.known[0]);
+        }
+    }
+    scene.world.flush();
+    let others = scene.fans.iter().map(|fan| (fan.id, scene.known[0].id));
+    let first = [(scene.fans[0].id, scene.known[1].id)].into_iter();
+    crowd::is_stored_exactly(&mut scene.world.connection(), &first.chain(others).collect());
+}
+
 /// A token that was never confirmed by a look, or for another password, helps nobody while the database is away.
 #[test]
 fn who_was_not_seen_before_is_told_later() {
@@ -239,8 +312,8 @@ fn a_storm_survives_whatever_happens_to_mariadb() {
             let (mut told, mut wished) = (BTreeSet::new(), BTreeSet::new());
             for people in people[1..].chunks(4) {
                 for video in &videos {
-                    let wishes: Vec<_> = people.iter().map(|user| (*user, *video, true)).collect();
-                    for ((user, video, _), answer) in wishes.iter().zip(crowd::answers(&world, &wishes)) {
+                    let likes: Vec<_> = people.iter().map(|user| (*user, *video, true)).collect();
+                    for ((user, video, _), answer) in likes.iter().zip(crowd::answers(&world, &likes)) {
                         wished.insert((user.0, video.0));
                         if answer.is_ok() {
                             told.insert((user.0, video.0));

@@ -202,7 +202,7 @@ fn nobody_ever_sees_a_count_go_down_in_a_storm_of_likes(kind: Kind) {
     ben.favorites(&sea);
     let fans = crowd::people(&world, FANS);
     let over = AtomicBool::new(false);
-    let looks = at_once(4, |number| {
+    let looks = at_once(5, |number| {
         if number == 0 {
             for fans in fans.chunks(20) {
                 let wishes: Vec<Wish> = fans
@@ -214,6 +214,9 @@ fn nobody_ever_sees_a_count_go_down_in_a_storm_of_likes(kind: Kind) {
             }
             over.store(true, Ordering::SeqCst);
             return 1;
+        }
+        if number == 2 {
+            return recount(&world, &over);
         }
         watch(&world, &ann, &ben, &sea, number, &over)
     });
@@ -228,6 +231,18 @@ fn nobody_ever_sees_a_count_go_down_in_a_storm_of_likes(kind: Kind) {
     world.flush();
     assert_eq!(counts(), (vec![fans, fans + 1], 2 * fans + 1));
     assert_eq!(ovation_schema::verify::recount(&mut world.connection()).unwrap(), []);
+}
+
+/// Has the running server recount until the storm is over: rows and counters agree at every moment.
+fn recount(world: &World, over: &AtomicBool) -> usize {
+    let mut looks = 0;
+    while !over.load(Ordering::SeqCst) {
+        let found = ovation::control::ask_to_verify(world.data_dir()).unwrap();
+        assert!(found.is_empty(), "{found:?}");
+        looks += 1;
+        std::thread::sleep(Duration::from_millis(300));
+    }
+    looks
 }
 
 /// Looks until the storm is over; how often it looked.

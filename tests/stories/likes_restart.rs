@@ -1,6 +1,7 @@
 //! A server that ended, however it did, and its likes: nothing is lost, and the next start is quick.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
@@ -114,49 +115,43 @@ struct Backup<'a>(&'a World);
 
 impl<'a> Backup<'a> {
     fn of(world: &'a World) -> Self {
-        match &world.database {
-            Some(Database { name, .. }) => {
-                shared().sql(&format!("CREATE DATABASE {name}_old"));
-                for table in TABLES {
-                    shared().sql(&format!(
-                        "CREATE TABLE {name}_old.{table} LIKE {name}.{table}; \
-                         INSERT INTO {name}_old.{table} SELECT * FROM {name}.{table}"
-                    ));
-                }
+        let backup = Self(world);
+        if let Some(Database { name, .. }) = &world.database {
+            let old = backup.name();
+            shared().sql(&format!("CREATE DATABASE {old}"));
+            for table in TABLES {
+                shared().sql(&format!(
+                    "CREATE TABLE {old}.{table} LIKE {name}.{table}; INSERT INTO {old}.{table} SELECT * FROM {name}.{table}"
+                ));
             }
-            None => {
-                let into = world.data_dir().join("backup.db");
-                let statement = format!("VACUUM INTO '{}'", into.display());
-                world.connection().batch_execute(&statement).unwrap();
-            }
+        } else {
+            let statement = format!("VACUUM INTO '{}'", backup.file().display());
+            world.connection().batch_execute(&statement).unwrap();
         }
-        Self(world)
+        backup
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.data_dir().join("backup.db")
+    }
+
+    fn name(&self) -> String {
+        let database = self.0.database.as_ref();
+        database.map_or("old".into(), |database| format!("{}_old", database.name))
     }
 
     /// In one transaction, so that a server may run meanwhile.
     fn restore(&self) {
-        let begin = match &self.0.database {
-            Some(_) => "START TRANSACTION;".to_owned(),
-            None => {
-                let from = self.0.data_dir().join("backup.db");
-                format!("ATTACH '{}' AS old; BEGIN IMMEDIATE;", from.display())
-            }
-        };
-        let old = self
-            .0
-            .database
-            .as_ref()
-            .map_or("old".into(), |database| format!("{}_old", database.name));
-        let mut script = begin;
-        for table in TABLES {
-            script.push_str(&format!(
-                "DELETE FROM {table}; INSERT INTO {table} SELECT * FROM {old}.{table};"
-            ));
-        }
-        script.push_str("COMMIT;");
-        match &self.0.database {
-            Some(Database { name, .. }) => drop(shared().sql(&format!("USE {name}; {script}"))),
-            None => self.0.connection().batch_execute(&script).unwrap(),
+        let old = self.name();
+        let tables =
+            TABLES.map(|table| format!("DELETE FROM {table}; INSERT INTO {table} SELECT * FROM {old}.{table};"));
+        let tables = tables.concat();
+        if let Some(Database { name, .. }) = &self.0.database {
+            shared().sql(&format!("USE {name}; START TRANSACTION; {tables} COMMIT"));
+        } else {
+            let file = self.file();
+            let script = format!("ATTACH '{}' AS old; BEGIN IMMEDIATE; {tables} COMMIT", file.display());
+            self.0.connection().batch_execute(&script).unwrap();
         }
     }
 }

@@ -11,6 +11,7 @@ use ovation::server::store_options;
 use ovation_schema::DbConnection;
 
 use super::life_cycle::Ground;
+use crate::harness::folders;
 use crate::harness::process::{self, Process};
 use crate::harness::{Kind, Persona, Video, crowd, on_both_stores};
 
@@ -268,5 +269,85 @@ fn an_unreadable_ledger_is_refused(kind: Kind) {
         }
     }
     let said = Process::refuses_to_serve(scene.ground.folder.path(), scene.ground.url());
-    println!("with a new ledger: {said}");
+    assert!(said.contains("ovation ledger begin"), "{said}");
+    let (code, said, complaint) = scene.run(&["ledger", "begin"]);
+    assert_eq!(code, 0, "{complaint}");
+    assert!(said.contains("new ledger"), "{said}");
+    let (code, _, complaint) = scene.run(&["ledger", "begin"]);
+    assert!(code == 1 && complaint.contains("nothing to begin"), "{complaint}");
+    let process = scene.serve();
+    assert_eq!(
+        scene.ann.sees(&scene.video).favorite_count,
+        0,
+        "the old ledger's likes went with it"
+    );
+    scene.fans[0].favorites(&scene.video);
+    scene.is_killed_with_likes(process);
+    scene.is_exact();
+    assert_eq!(scene.liked().len(), 4);
+}
+
+/// Neither command makes a store or a folder out of a mistyped path.
+#[test]
+fn a_mistyped_folder_is_no_exact_store() {
+    let folder = folders::fresh("mistyped");
+    let nowhere = folder.path().join("nowhere");
+    for folder in [folder.path(), &nowhere] {
+        for command in [["verify", "--data-dir"].as_slice(), &["ledger", "stat", "--data-dir"]] {
+            let mut command = command.to_vec();
+            command.push(folder.to_str().unwrap());
+            let output = process::run(&command);
+            let complaint = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(1), "{complaint}");
+            assert!(
+                complaint.contains("there is no") || complaint.contains("does not exist"),
+                "{complaint}"
+            );
+        }
+    }
+    assert!(!nowhere.exists());
+    assert!(!folder.path().join(ovation::server::STORE_FILE).exists());
+}
+
+/// A socket's address holds 108 bytes; a path may be longer.
+#[test]
+fn a_long_folder_can_be_served_and_verified() {
+    let folder = folders::fresh("long");
+    let long = folder.path().join("l".repeat(120));
+    let process = Process::serve(&long, None);
+    process.site.register("ann");
+    let output = process::run(&["verify", "--data-dir", long.to_str().unwrap()]);
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+/// Whoever may open the socket can't hurt the server with it.
+#[test]
+fn the_control_socket_takes_nonsense() {
+    use std::io::{Read as _, Write as _};
+    use std::os::unix::net::UnixStream;
+    let (scene, _process) = Scene::new(Kind::Sqlite);
+    let socket = scene.ground.folder.path().join(ovation::control::SOCKET);
+    for nonsense in [
+        b"".as_slice(),
+        b"\n",
+        b"verify it all\n",
+        &[b'x'; 100_000],
+        b"\xff\xfe\n",
+    ] {
+        let mut stream = UnixStream::connect(&socket).unwrap();
+        // It may hang up before it has taken everything.
+        let _ = stream.write_all(nonsense);
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let answer = String::from_utf8(answer).unwrap();
+        assert!(answer.is_empty() || answer.contains("unknown question"), "{answer}");
+    }
+    let _silent = UnixStream::connect(&socket).unwrap();
+    scene.is_exact();
 }

@@ -31,7 +31,7 @@ pub enum StartError {
     /// The store takes its likes from elsewhere.
     #[error(
         "the database belongs to the ledger {theirs}, but the data folder holds the ledger {ours}: start with the data \
-         folder this database was used with"
+         folder this database was used with. If that one is lost for good, `ovation ledger begin` goes on without it"
     )]
     OtherLedger {
         /// The ledger the store names.
