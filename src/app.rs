@@ -8,7 +8,7 @@ use ovation_actors::counters::Counters;
 use ovation_schema::Store;
 use tokio::sync::Semaphore;
 
-use crate::auth::{Confirmed, PasswordHasher, Tokens};
+use crate::auth::{Confirmed, PasswordHasher, Tokens, Versions};
 use crate::config::Config;
 use crate::media::Media;
 
@@ -26,6 +26,8 @@ pub struct Handles {
     pub counters: Counters,
     /// Tokens that the database has confirmed a moment ago.
     pub confirmed: Confirmed,
+    /// Looks users' token versions up in groups.
+    pub versions: Versions,
     /// Issues and checks tokens.
     pub tokens: Tokens,
     /// Hashes passwords on threads of its own.

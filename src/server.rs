@@ -20,7 +20,7 @@ use ovation_schema::{Claim, Database, Options, Store, videos};
 use tokio::sync::{Semaphore, oneshot};
 
 use crate::app::{App, Handles};
-use crate::auth::{Confirmed, PasswordHasher, PoolSettings, TokenKey, Tokens};
+use crate::auth::{Confirmed, PasswordHasher, PoolSettings, TokenKey, Tokens, Versions};
 use crate::config::Config;
 use crate::control::Control;
 use crate::identity::DataDir;
@@ -244,6 +244,7 @@ fn handles(
     Ok(Handles {
         counters: likes::start(&config, data_dir, &store)?,
         confirmed: Confirmed::default(),
+        versions: Versions::new(store.clone()),
         tokens: Tokens::new(key, store.store_id(), config.token_lifetime),
         passwords: PasswordHasher::start(PoolSettings {
             threads,

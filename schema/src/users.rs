@@ -1,5 +1,7 @@
 //! Users: registration, login, and the row that every list embeds.
 
+use std::collections::HashMap;
+
 use diesel::prelude::*;
 
 use crate::backend::DbConnection;
@@ -121,6 +123,14 @@ pub fn token_version(connection: &mut DbConnection, user: UserId) -> Result<Opti
         .select(users::token_version)
         .first(connection)
         .optional()?)
+}
+
+/// The token versions of several users; who does not exist is left out. One statement, by primary key.
+pub fn token_versions(connection: &mut DbConnection, ids: &[UserId]) -> Result<HashMap<UserId, i64>, StoreError> {
+    let rows = users::table
+        .filter(users::id.eq_any(ids))
+        .select((users::id, users::token_version));
+    Ok(rows.load::<(UserId, i64)>(connection)?.into_iter().collect())
 }
 
 /// What a login by name is checked against. One statement, by the unique index of names.

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use actix_web::HttpResponse;
 use ovation_actors::counters::Outcome;
-use ovation_schema::{DbConnection, StoreError, UserId, VideoId, favorites, users, videos};
+use ovation_schema::{DbConnection, StoreError, UserId, VideoId, favorites, videos};
 
 use super::answer::{Lens, Nothing, Video, success};
 use super::call::Call;
@@ -38,10 +38,7 @@ async fn viewer(call: &Call) -> Result<UserId, ApiError> {
     if confirmed.is_fresh(user.0, version) {
         return Ok(user);
     }
-    let look = call
-        .app
-        .store
-        .read(move |connection| users::token_version(connection, user));
+    let look = call.app.versions.of(user);
     // Whoever was confirmed not long ago does not wait for a database that hangs; the others have nothing else.
     let looked = if confirmed.is_usable(user.0, version) {
         tokio::time::timeout(PATIENCE, look)

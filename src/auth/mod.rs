@@ -5,7 +5,9 @@
 mod confirmed;
 pub mod password;
 pub mod token;
+mod versions;
 
 pub use confirmed::Confirmed;
 pub use password::{PasswordError, PasswordHasher, PoolSettings, Verdict};
 pub use token::{Claims, KeyError, TokenError, TokenKey, Tokens};
+pub use versions::Versions;
