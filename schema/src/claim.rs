@@ -83,7 +83,7 @@ impl Claim {
             return Ok(None);
         };
         let mut connection = connect(options)?;
-        if !get_lock(&mut connection)? {
+        if !get_lock_soon(&mut connection)? {
             return Err(StoreError::Internal(
                 "another ovation process serves this database already: stop it first, or use a database of its own"
                     .into(),
@@ -126,6 +126,17 @@ fn get_lock(connection: &mut DbConnection) -> Result<bool, StoreError> {
     let taken: Number =
         diesel::sql_query(format!("SELECT CAST(GET_LOCK({NAME}, 0) AS SIGNED) AS number")).get_result(connection)?;
     Ok(taken.number == Some(1))
+}
+
+/// The lock of a process that was just killed goes a moment after its end, and a quick restart must not be refused.
+fn get_lock_soon(connection: &mut DbConnection) -> Result<bool, StoreError> {
+    for _ in 0..10 {
+        if get_lock(connection)? {
+            return Ok(true);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    get_lock(connection)
 }
 
 /// The session whose number `id` computes, where this user may see it.
@@ -195,5 +206,11 @@ fn keep(options: &Options, connection: DbConnection, mut ours: Vec<Session>, sto
             }
             Err(error) => tracing::debug!(%error, "the claim on the database could not be taken again yet"),
         }
+    }
+    // By word, since the server notices a closed connection only a moment later. Not where it hangs.
+    if let Some(mut connection) = connection
+        && connection.ping().is_ok()
+    {
+        let _ = connection.batch_execute(&format!("DO RELEASE_LOCK({NAME})"));
     }
 }
