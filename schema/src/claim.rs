@@ -208,4 +208,10 @@ fn keep(options: &Options, connection: DbConnection, mut ours: Vec<Session>, sto
             Err(error) => tracing::debug!(%error, "the claim on the database could not be taken again yet"),
         }
     }
+    // By word, since the server notices a closed connection only a moment later. Not where it hangs.
+    if let Some(mut connection) = connection
+        && connection.ping().is_ok()
+    {
+        let _ = connection.batch_execute(&format!("DO RELEASE_LOCK({NAME})"));
+    }
 }

@@ -10,6 +10,7 @@ fn scene(kind: Kind) -> World {
     ben.comments(&video, "nice");
     ben.follows(&ann);
     ben.tells(&ann, "hello");
+    world.flush();
     world
 }
 

@@ -79,6 +79,10 @@ fn a_signal_lets_what_is_in_flight_finish(kind: Kind) {
     // Only what the server knows of is in flight.
     wire.invited();
     wire.put(&body[..500]).unwrap();
+    // Somebody who came later is answered: so the first one is in flight, and not in the kernel's queue any more.
+    let mut later = Wire::to(process.site.address());
+    later.put(head("GET", "/ping", &[])).unwrap();
+    assert_eq!(later.answer().unwrap().status, 200);
 
     process.signal("TERM");
     eventually("it says that it stops", Duration::from_secs(5), || {

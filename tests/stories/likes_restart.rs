@@ -242,7 +242,7 @@ fn a_database_older_than_the_ledger_is_refused(kind: Kind) {
 #[test]
 fn the_flusher_notices_by_itself_that_mariadb_forgot() {
     let world = World::with(Kind::Mariadb, |config| {
-        config.flush_interval = Duration::from_millis(200)
+        config.flush_interval = Duration::from_millis(200);
     });
     let ann = world.register("ann");
     let video = crowd::videos(&world, ann.id, 1)[0];
