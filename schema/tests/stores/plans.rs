@@ -179,7 +179,7 @@ fn fill(db: &mut DbConnection) {
             .chain((2..=1_600).map(move |n| (n, if turned { n + 1 } else { n + 2 }, n)))
     };
     insert(
-        "favorites",
+        "favorites (user_id, video_id, active, changed_at)",
         &mut pairs(false)
             .chain((2..=1_600).map(|n| (n, n + 3, n)))
             .map(|(a, b, n)| format!("({a}, {b}, 1, {n})")),
@@ -244,6 +244,12 @@ fn with_values(statement: &str) -> String {
     whole
 }
 
+/// The line of a plan about the mark, which every statement that reads counts selects as well: a table of one row, whose
+/// scan is one row.
+fn is_mark(line: &str) -> bool {
+    line.contains("ledger_mark")
+}
+
 #[derive(QueryableByName)]
 struct Detail {
     #[diesel(sql_type = Text)]
@@ -265,7 +271,11 @@ fn sqlite_searches_and_never_sorts_what_an_index_has_in_order() {
             let plan: Vec<Detail> = diesel::sql_query(format!("EXPLAIN QUERY PLAN {}", with_values(&statement)))
                 .load(&mut db)
                 .unwrap();
-            let plan: Vec<_> = plan.into_iter().map(|row| row.detail).collect();
+            let plan: Vec<_> = plan
+                .into_iter()
+                .map(|row| row.detail)
+                .filter(|line| !is_mark(line))
+                .collect();
             let wanted = if *index == "PRIMARY" { "PRIMARY KEY" } else { *index };
             let by_index = plan.iter().any(|line| line.contains(wanted));
             let bad = !by_index
@@ -332,6 +342,11 @@ fn mariadb_reads_a_bounded_range_of_the_right_index() {
             }
             for statement in statements {
                 let plan = server.sql(&format!("USE {name}; EXPLAIN {}", with_values(&statement)));
+                let plan: String = plan
+                    .lines()
+                    .filter(|line| !is_mark(line))
+                    .flat_map(|line| [line, "\n"])
+                    .collect();
                 let bad = !plan.contains(index)
                     || plan.contains("\tALL\t")
                     || plan.contains("\tindex\t")
