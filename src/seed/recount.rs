@@ -1,18 +1,8 @@
-//! For tests: everything the store has counted, counted again from the rows.
+//! For tests: what must hold in a store that was filled, beyond the counts that `verify` recounts.
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use ovation_schema::{DbConnection, StoreError};
-
-#[derive(Debug, QueryableByName)]
-struct Wrong {
-    #[diesel(sql_type = BigInt)]
-    id: i64,
-    #[diesel(sql_type = BigInt)]
-    stored: i64,
-    #[diesel(sql_type = BigInt)]
-    counted: i64,
-}
+use ovation_schema::{DbConnection, StoreError, verify};
 
 #[derive(Debug, QueryableByName)]
 struct Number {
@@ -25,27 +15,6 @@ struct Line {
     #[diesel(sql_type = Text)]
     line: String,
 }
-
-/// Table and column of a count, and the rows (with the column that names whose they are) that it counts.
-const COUNTS: [(&str, &str, &str, &str); 7] = [
-    ("users", "follow_count", "follower_id", "follows WHERE active"),
-    ("users", "follower_count", "followee_id", "follows WHERE active"),
-    ("users", "favorite_count", "user_id", "favorites WHERE active"),
-    (
-        "users",
-        "total_favorited",
-        "author_id",
-        "favorites JOIN videos ON videos.id = favorites.video_id WHERE active",
-    ),
-    ("users", "work_count", "author_id", "videos"),
-    ("videos", "favorite_count", "video_id", "favorites WHERE active"),
-    (
-        "videos",
-        "comment_count",
-        "video_id",
-        "comments WHERE deleted_at IS NULL",
-    ),
-];
 
 /// Rows that must not be there, each with the sentence that is broken by them.
 const FORBIDDEN: [(&str, &str); 10] = [
@@ -95,19 +64,17 @@ const FORBIDDEN: [(&str, &str); 10] = [
     ),
 ];
 
-/// What is wrong in the store, in words; nothing when all is well.
+/// What is wrong in the store, in words; nothing when all is well. Not inside a transaction.
 pub fn faults(connection: &mut DbConnection) -> Result<Vec<String>, StoreError> {
-    let mut faults = Vec::new();
-    for (table, column, key, rows) in COUNTS {
-        let query = format!(
-            "SELECT id, {column} AS stored, COALESCE(n, 0) AS counted FROM {table} LEFT JOIN \
-             (SELECT {key} AS owner, COUNT(*) AS n FROM {rows} GROUP BY {key}) counts ON owner = id \
-             WHERE {column} <> COALESCE(n, 0) LIMIT 3"
-        );
-        for Wrong { id, stored, counted } in diesel::sql_query(query).load(connection)? {
-            faults.push(format!("{table} {id}: {column} is {stored}, but there are {counted}"));
-        }
-    }
+    let counted = verify::recount(connection)?.into_iter();
+    let mut faults: Vec<String> = counted
+        .map(|wrong| {
+            format!(
+                "{} of {} is {}, but there are {}",
+                wrong.counter, wrong.id, wrong.stored, wrong.counted
+            )
+        })
+        .collect();
     for (sentence, rows) in FORBIDDEN {
         if number(connection, &format!("SELECT COUNT(*) AS number FROM {rows}"))? > 0 {
             faults.push(sentence.to_owned());
