@@ -2,6 +2,9 @@
 //!
 //! State decides, not arithmetic: a like is the wish "this pair is on", and only a real change of the pair's row moves
 //! a count. The counts (the video's, the liker's, the author's) move in the same transaction.
+//!
+//! What visitors like comes through the ledger and [`crate::likes`]; [`set`] writes through, for who fills a store that
+//! nobody serves.
 
 use std::collections::HashSet;
 

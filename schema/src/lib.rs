@@ -4,7 +4,7 @@
 //! columns; then one file a noun with its rows and its queries. A query is a plain function of a connection, so that a
 //! caller puts as many as belong together into one [`Store::read`] or [`Store::write`].
 //!
-//! Locks are taken in one order everywhere: users, clocks, videos, pairs, conversations; ascending within each.
+//! Locks are taken in one order everywhere: the mark, users, clocks, videos, pairs, conversations; ascending within each.
 
 mod backend;
 pub mod bulk;

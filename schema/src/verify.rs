@@ -130,9 +130,19 @@ fn differences(connection: &mut DbConnection) -> Result<Vec<Difference>, StoreEr
     Ok(differences)
 }
 
-/// Sets every counter to what its rows say and returns what was mended. One transaction of the caller's, who must be
-/// the only one that writes.
+/// Sets every counter to what its rows say, in one transaction, and returns what was mended. The caller must be the only
+/// one that writes, and brings a connection without a deadline: a large store takes longer than any request may.
 pub fn mend(connection: &mut DbConnection) -> Result<Vec<Difference>, StoreError> {
+    connection.batch_execute(match connection {
+        DbConnection::Sqlite(_) => "BEGIN IMMEDIATE",
+        DbConnection::Mysql(_) => "START TRANSACTION",
+    })?;
+    let mended = mend_all(connection);
+    connection.batch_execute(if mended.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
+    mended
+}
+
+fn mend_all(connection: &mut DbConnection) -> Result<Vec<Difference>, StoreError> {
     let mut mended = Vec::new();
     loop {
         let found = differences(connection)?;

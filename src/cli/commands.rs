@@ -260,11 +260,11 @@ impl Offline {
     }
 
     fn verify(self, repair: bool) -> anyhow::Result<Vec<Found>> {
+        let mut connection = ovation_schema::connect(&self.options)?;
         let found = if repair {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            runtime.block_on(self.store.write(recounting::mend))?
+            recounting::mend(&mut connection)?
         } else {
-            recounting::recount(&mut ovation_schema::connect(&self.options)?)?
+            recounting::recount(&mut connection)?
         };
         self.store.close();
         Ok(found.into_iter().map(Found::from).collect())
