@@ -10,12 +10,17 @@
 //! `counters` is the single writer of every like. It answers when the ledger has the change on disk. The flusher brings
 //! changes to the store in batches; until then, and a while longer, the overlay adds them to whatever is read.
 
+pub mod close;
 pub mod counters;
 mod flusher;
 pub mod hot;
+pub mod hub;
 pub mod ledger;
 mod like;
+pub mod operator;
+pub mod outbox;
 pub mod overlay;
+pub mod push;
 
 pub use counters::Counters;
 pub use like::{Entry, Like};

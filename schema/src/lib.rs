@@ -23,6 +23,7 @@ pub mod migrate;
 mod mysql;
 mod pool;
 mod store;
+pub mod streams;
 mod tables;
 pub mod users;
 pub mod verify;

@@ -1,0 +1,242 @@
+//! What waits to go out on one connection.
+//!
+//! Owns the bounded queue between everybody who has something to say (the session, rooms, the feed, the keeper) and the one
+//! connection that sends it. Nobody who puts something in ever waits, and nothing put in is ever refused that must
+//! arrive: a durable event that finds no room only raises the newest known `seq`, and the connection reads it from the
+//! store. A mailbox would do the same with an allocation a message and no way to merge what is out of date.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use futures_util::task::AtomicWaker;
+
+use crate::close::Close;
+use crate::push::{Frame, Slot};
+
+/// How much may wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OutboxLimits {
+    /// Frames at most.
+    pub frames: usize,
+    /// Bytes at most, headers included.
+    pub bytes: usize,
+}
+
+/// The queue; whoever may say something to the connection holds an `Arc` of it.
+#[derive(Debug)]
+pub struct Outbox {
+    limits: OutboxLimits,
+    waiting: Mutex<Waiting>,
+    waker: AtomicWaker,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    /// Events by their `seq`. Announcements of several threads may cross; here they are in order again.
+    durable: BTreeMap<i64, Frame>,
+    /// The newest `seq` known to exist.
+    newest: i64,
+    ephemeral: VecDeque<(Option<Slot>, Frame)>,
+    bytes: usize,
+    ping: bool,
+    close: Option<Close>,
+    /// Since when there is something that the connection has not come for.
+    since: Option<Instant>,
+    /// The connection has gone; nothing is kept any more.
+    gone: bool,
+    dropped: u64,
+}
+
+/// What a connection takes to send, in this order.
+#[derive(Debug, Default)]
+pub struct Taken {
+    /// The events from the asked-for `seq` on, without a hole.
+    pub durable: Vec<Frame>,
+    /// The newest `seq` known to exist. Beyond what was taken it must come from the store.
+    pub newest: i64,
+    /// Ephemeral events.
+    pub ephemeral: Vec<Frame>,
+    /// A ping is due.
+    pub ping: bool,
+    /// Say this and end.
+    pub close: Option<Close>,
+}
+
+impl Outbox {
+    /// An empty one.
+    pub fn new(limits: OutboxLimits) -> Self {
+        Self {
+            limits,
+            waiting: Mutex::default(),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// Event `seq` of the user's stream exists; `frame` is the event. Never refused: without room for the frame it is
+    /// read from the store.
+    pub fn announce(&self, seq: i64, frame: &Frame) {
+        let mut waiting = self.lock();
+        if waiting.gone {
+            return;
+        }
+        waiting.newest = waiting.newest.max(seq);
+        while !waiting.has_room(frame.len(), self.limits) && waiting.drop_ephemeral() {}
+        if waiting.has_room(frame.len(), self.limits) && !waiting.durable.contains_key(&seq) {
+            waiting.bytes += frame.len();
+            waiting.durable.insert(seq, frame.clone());
+        }
+        self.news(waiting);
+    }
+
+    /// Events up to `newest` exist; they are read from the store.
+    pub fn raise(&self, newest: i64) {
+        let mut waiting = self.lock();
+        if newest > waiting.newest && !waiting.gone {
+            waiting.newest = newest;
+            self.news(waiting);
+        }
+    }
+
+    /// Something that is not stored. Takes the place of an older one of the same slot; dropped, and counted, without
+    /// room.
+    pub fn put(&self, slot: Option<Slot>, frame: &Frame) {
+        let mut waiting = self.lock();
+        if waiting.gone {
+            return;
+        }
+        let older = slot.and_then(|_| waiting.ephemeral.iter().position(|(other, _)| *other == slot));
+        if let Some(older) = older {
+            waiting.bytes += frame.len();
+            waiting.bytes -= waiting.ephemeral[older].1.len();
+            waiting.ephemeral[older].1 = frame.clone();
+        } else if waiting.has_room(frame.len(), self.limits) {
+            waiting.bytes += frame.len();
+            waiting.ephemeral.push_back((slot, frame.clone()));
+        } else {
+            waiting.dropped += 1;
+            return;
+        }
+        self.news(waiting);
+    }
+
+    /// Forgets what waits in a slot, because whoever asked for it does not want it any more.
+    pub fn withdraw(&self, slot: Slot) {
+        let mut waiting = self.lock();
+        if let Some(at) = waiting.ephemeral.iter().position(|(other, _)| *other == Some(slot)) {
+            let taken = waiting.ephemeral.remove(at).map_or(0, |(_, frame)| frame.len());
+            waiting.bytes -= taken;
+        }
+    }
+
+    /// A ping is due.
+    pub fn ping(&self) {
+        let mut waiting = self.lock();
+        waiting.ping = true;
+        self.news(waiting);
+    }
+
+    /// The connection shall say this and end. The first one counts.
+    pub fn close(&self, close: impl Into<Close>) {
+        let mut waiting = self.lock();
+        if waiting.close.is_none() && !waiting.gone {
+            waiting.close = Some(close.into());
+        }
+        self.news(waiting);
+    }
+
+    /// The connection has ended: nothing is kept from here on.
+    pub fn end(&self) {
+        let mut waiting = self.lock();
+        *waiting = Waiting {
+            gone: true,
+            dropped: waiting.dropped,
+            ..Waiting::default()
+        };
+    }
+
+    /// For how long something has waited that the connection did not come for: it is not polled while its client does
+    /// not read.
+    pub fn waits_for(&self, now: Instant) -> Duration {
+        let since = self.lock().since;
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// Ephemeral events dropped for want of room.
+    pub fn dropped(&self) -> u64 {
+        self.lock().dropped
+    }
+
+    /// For the connection: everything that can be sent now. With `next`, the `seq` it sends next, durable events come
+    /// along, and older ones are forgotten; without, they stay. Pending until something is new.
+    pub fn poll_take(&self, context: &mut Context<'_>, next: Option<i64>) -> Poll<Taken> {
+        self.waker.register(context.waker());
+        let mut waiting = self.lock();
+        if waiting.since.take().is_none() {
+            return Poll::Pending;
+        }
+        Poll::Ready(waiting.take(next))
+    }
+
+    /// For the connection, after its `next` moved by itself: what fits now, without waiting for anything new.
+    pub fn take(&self, next: i64) -> Taken {
+        let mut waiting = self.lock();
+        waiting.since = None;
+        waiting.take(Some(next))
+    }
+
+    fn news(&self, mut waiting: MutexGuard<'_, Waiting>) {
+        let asleep = waiting.since.is_none();
+        if asleep {
+            waiting.since = Some(Instant::now());
+        }
+        drop(waiting);
+        if asleep {
+            self.waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Waiting {
+    fn has_room(&self, bytes: usize, limits: OutboxLimits) -> bool {
+        self.durable.len() + self.ephemeral.len() < limits.frames && self.bytes + bytes <= limits.bytes
+    }
+
+    /// The oldest one goes; false when there is none.
+    fn drop_ephemeral(&mut self) -> bool {
+        let Some((_, frame)) = self.ephemeral.pop_front() else {
+            return false;
+        };
+        self.bytes -= frame.len();
+        self.dropped += 1;
+        true
+    }
+
+    fn take(&mut self, next: Option<i64>) -> Taken {
+        let mut durable = Vec::new();
+        if let Some(mut next) = next {
+            while let Some(entry) = self.durable.first_entry().filter(|entry| *entry.key() <= next) {
+                let (seq, frame) = entry.remove_entry();
+                self.bytes -= frame.len();
+                if seq == next {
+                    durable.push(frame);
+                    next += 1;
+                }
+            }
+        }
+        let ephemeral: Vec<Frame> = self.ephemeral.drain(..).map(|(_, frame)| frame).collect();
+        self.bytes -= ephemeral.iter().map(Frame::len).sum::<usize>();
+        Taken {
+            durable,
+            newest: self.newest,
+            ephemeral,
+            ping: std::mem::take(&mut self.ping),
+            close: self.close.take(),
+        }
+    }
+}
