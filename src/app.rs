@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
+use ovation_actors::connection::Sockets;
 use ovation_actors::counters::Counters;
+use ovation_actors::hub::Hub;
 use ovation_schema::Store;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
 use crate::auth::{Confirmed, PasswordHasher, Tokens, Versions};
 use crate::config::Config;
@@ -24,6 +26,10 @@ pub struct Handles {
     pub store: Store,
     /// The likes: every change of one, and what reads lay over their rows.
     pub counters: Counters,
+    /// Who is online, and how to reach them.
+    pub hub: Hub,
+    /// How many sockets there are, and the way to end them all.
+    pub sockets: Sockets,
     /// Tokens that the database has confirmed a moment ago.
     pub confirmed: Confirmed,
     /// Looks users' token versions up in groups.
@@ -38,6 +44,8 @@ pub struct Handles {
     pub list_streams: Arc<Semaphore>,
     /// Set once the server has begun to stop.
     pub draining: Arc<std::sync::atomic::AtomicBool>,
+    /// True once the server has begun to stop, for those that wait for something else.
+    pub stopping: watch::Receiver<bool>,
 }
 
 impl App {

@@ -226,6 +226,76 @@ settings! {
         read: |text| value::size(text, 1 << 20, 64 << 30);
         show: |value: &u64| value::show_size(*value);
     }
+    /// Pages of other sites that may open a socket: their origins. The server's own address always may.
+    allowed_origins: Vec<String> {
+        default: Vec::new(), "none";
+        accepts: "`none`, or http and https origins such as `https://example.org`, by commas";
+        read: value::origins;
+        show: value::show_origins;
+    }
+    /// How often a socket is pinged; one that stays silent for more than twice as long is closed.
+    heartbeat: Duration {
+        default: 25 * SECOND, "25s";
+        accepts: "durations from 1s to 5m";
+        read: |text| value::duration(text, SECOND, 5 * MINUTE);
+        show: |value: &Duration| value::show_duration(*value);
+    }
+    /// Connections of one user at the same time, long polls included.
+    connections_per_user: usize {
+        default: 16, "16";
+        accepts: "whole numbers from 1 to 10000";
+        read: |text| value::number(text, 1, 10_000);
+        show: usize::to_string;
+    }
+    /// Sockets from one address at the same time. Behind a proxy everybody has the proxy's address.
+    sockets_per_address: usize {
+        default: 1_024, "1024";
+        accepts: "whole numbers from 1 to 1000000";
+        read: |text| value::number(text, 1, 1_000_000);
+        show: usize::to_string;
+    }
+    /// Sockets that have not said hello yet.
+    sockets_without_hello: usize {
+        default: 1_024, "1024";
+        accepts: "whole numbers from 1 to 1000000";
+        read: |text| value::number(text, 1, 1_000_000);
+        show: usize::to_string;
+    }
+    /// Operations a second on one socket; twice as many may come at once.
+    operations_per_second: u32 {
+        default: 50, "50";
+        accepts: "whole numbers from 1 to 100000";
+        read: |text| value::number(text, 1, 100_000);
+        show: u32::to_string;
+    }
+    /// Videos that one socket may watch at the same time.
+    rooms_per_connection: usize {
+        default: 16, "16";
+        accepts: "whole numbers from 1 to 1000";
+        read: |text| value::number(text, 1, 1_000);
+        show: usize::to_string;
+    }
+    /// How long a user's events can be replayed.
+    events_keep: Duration {
+        default: 7 * DAY, "7d";
+        accepts: "durations from 1m to 365d";
+        read: |text| value::duration(text, MINUTE, 365 * DAY);
+        show: |value: &Duration| value::show_duration(*value);
+    }
+    /// How many of a user's events can be replayed.
+    events_keep_max: i64 {
+        default: 10_000, "10000";
+        accepts: "whole numbers from 100 to 1000000";
+        read: |text| value::number(text, 100, 1_000_000);
+        show: i64::to_string;
+    }
+    /// Whether `/ws/echo` answers: for conformance tests of the protocol, nothing else.
+    ws_echo: bool {
+        default: false, "off";
+        accepts: "`on` or `off`";
+        read: value::switch;
+        show: value::show_switch;
+    }
     /// What is logged: a level, or levels by module such as `info,ovation::media=debug`.
     log: String {
         default: "info,actix_server=warn".to_owned(), "info,actix_server=warn";

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
+use ovation_actors::connection::{HandshakeError, Refused};
 use ovation_actors::counters::CountersError;
 use ovation_schema::StoreError;
 use serde::Serialize;
@@ -35,6 +36,15 @@ pub enum ApiError {
     /// The viewer may not do that.
     #[error("{0}")]
     Forbidden(&'static str),
+    /// A page of another site opens a socket; HTTP 403.
+    #[error("pages of this origin may not open a socket here")]
+    ForeignOrigin,
+    /// A request for a socket that does not follow RFC 6455; HTTP 400, or 426 for another version.
+    #[error("{0}")]
+    Handshake(#[from] HandshakeError),
+    /// As many sockets of some kind are open as may be; HTTP 429 or 503.
+    #[error("{0}")]
+    NoSocket(#[from] Refused),
     /// A body or upload over its bound; HTTP 413.
     #[error("{0}")]
     TooLarge(&'static str),
@@ -76,11 +86,11 @@ impl ApiError {
             Self::WrongPassword => 1003,
             Self::Invalid(_) => 1004,
             Self::NotFound(_) => 1005,
-            Self::Forbidden(_) => 1006,
+            Self::Forbidden(_) | Self::ForeignOrigin => 1006,
             Self::TooLarge(_) => 1007,
-            Self::Malformed(_) => 1008,
+            Self::Malformed(_) | Self::Handshake(_) => 1008,
             Self::Timeout => 1009,
-            Self::Busy => 2001,
+            Self::Busy | Self::NoSocket(_) => 2001,
             Self::Unavailable => 2002,
             Self::Internal => 5000,
         }
@@ -146,6 +156,9 @@ impl ResponseError for ApiError {
         match self {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
+            Self::ForeignOrigin => StatusCode::FORBIDDEN,
+            Self::Handshake(error) => error.status(),
+            Self::NoSocket(refused) => refused.status(),
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::OK,
         }

@@ -10,20 +10,24 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use actix_web::middleware::from_fn;
 use actix_web::{HttpServer, web};
 use anyhow::Context as _;
 use ovation_actors::Counters;
+use ovation_actors::connection::Sockets;
+use ovation_actors::hub::{Hub, HubLimits};
 use ovation_schema::{Claim, Database, Options, Store, videos};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::app::{App, Handles};
 use crate::auth::{Confirmed, PasswordHasher, PoolSettings, TokenKey, Tokens, Versions};
 use crate::config::Config;
 use crate::control::Control;
 use crate::identity::DataDir;
+use crate::keeping::Keeping;
 use crate::media::{self, Media, MediaLimits};
 use crate::net::{ConnectionLimits, guard_panics, log_requests, on_connect, track_requests};
 use crate::{api, likes, pictures};
@@ -42,6 +46,8 @@ pub struct Server {
     thread: Option<JoinHandle<std::io::Result<()>>>,
     claim: Option<Claim>,
     control: Option<Control>,
+    keeping: Option<Keeping>,
+    stopping: watch::Sender<bool>,
     /// Last: nothing may be open in the folder when its lock goes.
     _data_dir: DataDir,
 }
@@ -100,9 +106,11 @@ impl Server {
         };
         let claim = Claim::take(&options, on_lost).context("the database can't be claimed")?;
         let store = Store::open(&options).context("the database can't be opened")?;
-        let app = App::new(handles(config, limits, data_dir.path(), store, draining)?);
+        let (stopping, stop) = watch::channel(false);
+        let app = App::new(handles(config, limits, data_dir.path(), store, (draining, stop))?);
         prepare(&app)?;
         sweep(&app)?;
+        let keeping = Keeping::start(&app, data_dir.path())?;
         let control = Control::listen(&app, &options, data_dir.path())?;
         let (addr, handle, thread) = listen(&app, socket)?;
         tracing::info!(
@@ -118,6 +126,8 @@ impl Server {
             thread: Some(thread),
             claim,
             control: Some(control),
+            keeping: Some(keeping),
+            stopping,
             _data_dir: data_dir,
         })
     }
@@ -143,7 +153,7 @@ impl Server {
         let ended = runtime.block_on(async {
             use tokio::signal::unix::{SignalKind, signal};
             let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-            let mut check = tokio::time::interval(std::time::Duration::from_secs(1));
+            let mut check = tokio::time::interval(Duration::from_secs(1));
             loop {
                 tokio::select! {
                     _ = terminate.recv() => return Ok::<_, std::io::Error>(false),
@@ -170,10 +180,13 @@ impl Server {
         };
         tracing::info!("ovation stops");
         self.app.draining.store(true, Ordering::Relaxed);
+        self.stopping.send_replace(true);
+        self.app.sockets.drain(RESTART_SPREAD);
         // The command is sent when the future is made; the thread's end is what there is to wait for.
         drop(self.handle.stop(true));
         let ended = thread.join();
         self.control = None;
+        self.keeping = None;
         likes::stop(&self.app.counters, self.app.config.shutdown_timeout)?;
         self.app.store.close();
         self.claim = None;
@@ -219,6 +232,9 @@ fn raise_descriptor_limit(max_connections: usize) {
     }
 }
 
+/// Over how long a time sockets come back after a restart, so that they do not all say hello in the same second.
+const RESTART_SPREAD: Duration = Duration::from_secs(5);
+
 /// Connections that the kernel keeps until a worker takes them; the system's own bound (`somaxconn`) may be lower.
 const BACKLOG: i32 = 4096;
 
@@ -237,12 +253,20 @@ fn handles(
     limits: MediaLimits,
     data_dir: &Path,
     store: Store,
-    draining: Arc<AtomicBool>,
+    (draining, stopping): (Arc<AtomicBool>, watch::Receiver<bool>),
 ) -> anyhow::Result<Handles> {
     let key = TokenKey::load_or_create(&data_dir.join(KEY_FILE))?;
     let threads = NonZeroUsize::new(config.hash_threads).unwrap_or(NonZeroUsize::MIN);
+    let counters = likes::start(&config, data_dir, &store)?;
+    let hub_limits = HubLimits {
+        connections_per_user: config.connections_per_user,
+    };
+    let hub = Hub::new(store.clone(), counters.overlay().clone(), hub_limits);
+    counters.listen(hub.clone());
     Ok(Handles {
-        counters: likes::start(&config, data_dir, &store)?,
+        counters,
+        hub,
+        sockets: Sockets::new(api::socket_bounds(&config)),
         confirmed: Confirmed::default(),
         versions: Versions::new(store.clone()),
         tokens: Tokens::new(key, store.store_id(), config.token_lifetime),
@@ -254,6 +278,7 @@ fn handles(
         list_streams: Arc::new(Semaphore::new(config.list_streams)),
         store,
         draining,
+        stopping,
         config,
     })
 }

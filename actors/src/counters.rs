@@ -8,6 +8,7 @@ pub(crate) mod fatal;
 mod group;
 pub(crate) mod ledger_thread;
 pub(crate) mod like_store;
+mod listener;
 mod recent;
 mod settings;
 pub(crate) mod shared;
@@ -26,6 +27,7 @@ use ovation_schema::{UserId, VideoId};
 use tokio::sync::{Semaphore, TryAcquireError, mpsc, oneshot, watch};
 
 pub use like_store::LikeStore;
+pub use listener::Listener;
 pub use settings::Settings;
 pub use shared::{FlushProblem, Status};
 pub use start::StartError;
@@ -152,6 +154,11 @@ impl Counters {
         let (reply, answer) = oneshot::channel();
         self.0.flush.send(reply).await.map_err(|_| FlushError::Stopped)?;
         answer.await.unwrap_or(Err(FlushError::Stopped))
+    }
+
+    /// Tells `listener` of what happens from now on; the first one stays.
+    pub fn listen(&self, listener: impl Listener) {
+        let _ = self.0.shared.listener.set(Box::new(listener));
     }
 
     /// Has the flusher look where the store's mark is, because a read found it older than memory reaches.

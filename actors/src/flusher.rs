@@ -170,8 +170,11 @@ impl<S: LikeStore> Flusher<S> {
         };
         let (last, entries) = (batch.last, batch.wishes.len());
         match tokio::time::timeout(self.settings.flush_deadline, self.store.flush(batch)).await {
-            Ok(Ok(Flushed::Applied { dropped })) => {
+            Ok(Ok(Flushed::Applied { dropped, events })) => {
                 self.dropped(dropped);
+                if let Some(listener) = self.shared.listener.get() {
+                    listener.told(&events);
+                }
                 self.moved(last).await;
                 Ok(())
             }

@@ -17,6 +17,7 @@ use super::base::Base;
 use super::params::Params;
 use crate::app::App;
 use crate::auth::Claims;
+use crate::commit::News;
 use crate::error::ApiError;
 
 /// The parameters of a request, who sent it, and what it may use.
@@ -150,15 +151,22 @@ impl Call {
         T: Send + 'static,
         F: Fn(&mut DbConnection, UserId) -> Result<T, StoreError> + Send + 'static,
     {
+        self.tell(change, |_| News::default()).await
+    }
+
+    /// Changes something as the token's owner, in one transaction, and tells its news once it is committed.
+    pub async fn tell<T, F>(&self, change: F, news: impl FnOnce(&mut T) -> News + 'static) -> Result<T, ApiError>
+    where
+        T: Send + 'static,
+        F: Fn(&mut DbConnection, UserId) -> Result<T, StoreError> + Send + 'static,
+    {
         let access = self.user()?;
-        let write = self
-            .app
-            .store
-            .write(move |connection| match access.confirm(connection)? {
-                Ok(Some(user)) => change(connection, user).map(Ok),
-                Ok(None) => Ok(Err(ApiError::InvalidToken)),
-                Err(refused) => Ok(Err(refused)),
-            });
-        write.await?
+        let change = move |connection: &mut DbConnection| match access.confirm(connection)? {
+            Ok(Some(user)) => change(connection, user).map(Ok),
+            Ok(None) => Ok(Err(ApiError::InvalidToken)),
+            Err(refused) => Ok(Err(refused)),
+        };
+        let news = |changed: &mut Result<T, ApiError>| changed.as_mut().map(news).unwrap_or_default();
+        self.app.commit(change, news).await?
     }
 }

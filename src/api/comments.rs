@@ -3,21 +3,23 @@
 use std::collections::HashSet;
 
 use actix_web::HttpResponse;
-use ovation_schema::comments::{self, Deleted, NewComment};
-use ovation_schema::{Change, CommentId, StoreError, VideoId, follows, now_ms};
+use ovation_actors::hub;
+use ovation_schema::comments::{self, Deleted, NewComment, Posted};
+use ovation_schema::{Change, CommentId, DbConnection, StoreError, VideoId, follows, now_ms};
 use serde::Serialize;
 
 use super::answer::{Comment, Flags, Nothing, User, success};
 use super::call::Call;
 use super::list::{self, Page};
 use super::params::{Action, Controls};
+use crate::commit::News;
 use crate::error::ApiError;
 
 /// Characters of a comment. The contract wants 200 to pass; the store's column holds four times this.
 const COMMENT_CHARS: std::ops::RangeInclusive<usize> = 1..=1000;
 
 #[derive(Serialize)]
-struct Posted {
+struct Answer {
     comment: Comment,
 }
 
@@ -39,7 +41,7 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
     call.user()?;
     let (id, created_at): (CommentId, _) = (call.app.store.next_id().await?, now_ms());
     let text = content.clone();
-    let author = call.change(move |connection, user_id| {
+    let insert = move |connection: &mut DbConnection, user_id| {
         let comment = NewComment {
             id,
             video_id,
@@ -48,8 +50,23 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
             created_at,
         };
         comments::insert(connection, &comment)
-    });
-    let author = author.await?.ok_or(ApiError::NotFound("this video"))?;
+    };
+    let text = content.clone();
+    let news = move |posted: &mut Option<Posted>| {
+        let Some(posted) = posted else {
+            return News::default();
+        };
+        let comment = hub::NewComment {
+            id: id.0,
+            user: posted.user.id,
+            user_name: posted.user.name.clone(),
+            content: text,
+            created_at,
+        };
+        News::from(std::mem::take(&mut posted.events)).also(move |hub| hub.commented(video_id, Some(comment)))
+    };
+    let posted = call.tell(insert, news).await?;
+    let author = posted.ok_or(ApiError::NotFound("this video"))?.user;
     // Nobody follows themselves, and the comment's user is the viewer.
     let user = User::new(author, &call.lens().look(None, Flags::default()))?;
     let row = comments::CommentRow {
@@ -57,7 +74,7 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
         content,
         created_at,
     };
-    Ok(success(Posted {
+    Ok(success(Answer {
         comment: Comment::new(row, user, call.app.config.utc_offset),
     }))
 }
@@ -65,10 +82,12 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
 async fn delete(call: &Call, video: VideoId) -> Result<HttpResponse, ApiError> {
     let comment = CommentId(call.params.required_id("comment_id")?);
     let now = now_ms();
-    match call
-        .change(move |connection, user| comments::delete(connection, comment, video, user, now))
-        .await?
-    {
+    let delete = move |connection: &mut DbConnection, user| comments::delete(connection, comment, video, user, now);
+    let news = move |deleted: &mut Deleted| match deleted {
+        Deleted::Yes(Change::Made) => News::default().also(move |hub| hub.commented(video, None)),
+        _ => News::default(),
+    };
+    match call.tell(delete, news).await? {
         Deleted::Yes(Change::Made | Change::Nothing) => Ok(success(Nothing {})),
         Deleted::Yes(Change::Unknown) => Err(ApiError::NotFound("this comment")),
         Deleted::NotYours => Err(ApiError::Forbidden("only its author can delete a comment")),

@@ -1,13 +1,14 @@
 //! Messages over REST (contract 7.4 and 7.5).
 
 use actix_web::HttpResponse;
-use ovation_schema::messages::{self, NewMessage};
-use ovation_schema::{MessageId, UserId, now_ms};
+use ovation_schema::messages::{self, NewMessage, Sent};
+use ovation_schema::{DbConnection, MessageId, UserId, now_ms};
 
 use super::answer::{Message, Nothing, success};
 use super::call::Call;
 use super::list::{self, Page};
-use super::params::{Action, Controls};
+use super::params::{Action, Controls, check_text};
+use crate::commit::News;
 use crate::error::ApiError;
 
 /// Characters of a message. The contract wants 500 to pass; the store's column holds twice this.
@@ -28,22 +29,34 @@ pub async fn send_message(call: Call) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::invalid("one can't send messages to oneself"));
     }
     let id: MessageId = call.app.store.next_id().await?;
-    let sent = call.change(move |connection, from| {
+    let send = move |connection: &mut DbConnection, from| {
+        let message = NewMessage {
+            id,
+            from,
+            to,
+            content: content.clone(),
+            key: None,
+        };
         // The clock is read inside, where the conversation's order is decided, not when the request came in.
-        messages::send(
-            connection,
-            &NewMessage {
-                id,
-                from,
-                to,
-                content: content.clone(),
-            },
-            now_ms(),
-        )
-    });
-    match sent.await? {
-        Some(_) => Ok(success(Nothing {})),
-        None => Err(ApiError::NotFound("this user")),
+        messages::send(connection, &message, now_ms())
+    };
+    match call.tell(send, news_of_sent).await? {
+        Sent::NoReceiver => Err(ApiError::NotFound("this user")),
+        // Without a key every message is a new one.
+        Sent::Stored { .. } | Sent::Duplicate { .. } | Sent::KeyConflict => Ok(success(Nothing {})),
+    }
+}
+
+/// What may stand in a message.
+pub fn check_message(content: &str) -> Result<(), ApiError> {
+    check_text("content", content, &MESSAGE_CHARS, Controls::Lines)
+}
+
+/// Both sides hear of a message that was stored.
+pub fn news_of_sent(sent: &mut Sent) -> News {
+    match sent {
+        Sent::Stored { events, .. } => std::mem::take(events).into(),
+        _ => News::default(),
     }
 }
 

@@ -7,6 +7,7 @@ mod answer;
 mod base;
 mod call;
 mod comments;
+mod events;
 mod favorites;
 mod feed;
 mod list;
@@ -15,6 +16,7 @@ mod ops;
 pub mod params;
 mod publish;
 mod relations;
+mod socket;
 mod users;
 
 use actix_web::http::header::{ALLOW, HeaderValue};
@@ -24,6 +26,8 @@ use crate::error::ApiError;
 
 pub use answer::{Comment, Friend, Message, User, Video};
 pub use call::Call;
+pub use messages::{check_message, news_of_sent};
+pub use socket::socket_bounds;
 pub use users::{check_name, check_password};
 
 /// Every endpoint. A new one is a line here, a function in its noun's file, perhaps a query, and a story test.
@@ -44,6 +48,10 @@ pub fn routes(config: &mut web::ServiceConfig) {
     get(config, "/douyin/relation/friend/list", relations::friend_list);
     post(config, "/douyin/message/action", messages::send_message);
     get(config, "/douyin/message/chat", messages::chat);
+
+    get(config, "/ws", socket::open);
+    get(config, "/ws/echo", socket::open_echo);
+    get(config, "/events", events::events);
 
     get(config, "/", ops::index);
     get(config, "/ping", ops::ping);

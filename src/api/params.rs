@@ -267,12 +267,16 @@ impl FromRequest for Params {
 /// The token of a header. A header whose bytes are no visible ASCII is no token of ours and counts as none.
 fn header_token(request: &HttpRequest) -> Option<String> {
     let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    let bearer = header(AUTHORIZATION.as_str()).and_then(|value| {
-        let (scheme, token) = value.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-    });
-    let token = bearer.filter(|token| !token.is_empty()).or_else(|| header("token"));
-    token.filter(|token| !token.is_empty()).map(str::to_owned)
+    bearer_token(request).or_else(|| header("token").filter(|token| !token.is_empty()).map(str::to_owned))
+}
+
+/// The token of `Authorization: Bearer`, the only place where sockets and their long poll look for one. None for an empty
+/// one, and for a header whose bytes are no visible ASCII.
+pub fn bearer_token(request: &HttpRequest) -> Option<String> {
+    let value = request.headers().get(AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then(|| token.to_owned())
 }
 
 /// Percent-decoding with `+` as a space; a `%` that starts no escape stands for itself, as the URL standard has it.

@@ -9,12 +9,14 @@ use actix_multipart::{Field, Multipart};
 use actix_web::web::Payload;
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::TryStreamExt as _;
+use ovation_actors::hub;
 use ovation_schema::videos::{self, NewVideo};
-use ovation_schema::{StoreError, UserId, VideoId, now_ms};
+use ovation_schema::{DbConnection, StoreError, UserId, VideoId, now_ms};
 
 use super::answer::{Nothing, success};
 use super::call::{Access, Call};
 use super::params::{Controls, Params, is_file, multipart_error};
+use crate::commit::News;
 use crate::error::ApiError;
 use crate::media::{Received, Sender};
 use crate::net::{BodyDeadline, BodyLimits, declared_length};
@@ -152,11 +154,18 @@ async fn store(call: &Call, user: UserId, title: String, file: Received) -> Resu
         title,
         media_hash: hash.to_string(),
     };
-    match app
-        .store
-        .write(move |connection| videos::publish(connection, &video, now_ms()))
-        .await
-    {
+    let title = video.title.clone();
+    let news = move |publish_time: &mut i64| {
+        let video = hub::NewVideo {
+            id,
+            author: user,
+            title,
+            publish_time: *publish_time,
+        };
+        News::default().also(move |hub| hub.published(video))
+    };
+    let publish = move |connection: &mut DbConnection| videos::publish(connection, &video, now_ms());
+    match app.commit(publish, news).await {
         Ok(_) => {
             kept.commit();
             Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix_web::HttpResponse;
 use ovation_schema::follows::{self, Cursor};
+use ovation_schema::streams::Event;
 use ovation_schema::users::UserRow;
 use ovation_schema::{Change, DbConnection, StoreError, UserId, now_ms};
 
@@ -12,6 +13,7 @@ use super::answer::{Flags, Friend, Nothing, User, success};
 use super::call::Call;
 use super::list::{self, Page};
 use super::params::Action;
+use crate::commit::News;
 use crate::error::ApiError;
 
 /// `POST /douyin/relation/action/`: follows or unfollows a user. A repeat is a success that changes nothing.
@@ -23,10 +25,14 @@ pub async fn set_follow(call: Call) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::invalid("one can't follow oneself"));
     }
     let now = now_ms();
-    match call
-        .change(move |connection, user| follows::set(connection, user, other, on, now))
-        .await?
-    {
+    let set = move |connection: &mut DbConnection, user| follows::set(connection, user, other, on, now);
+    let user = UserId(claims.user_id);
+    let news = move |(_, events): &mut (Change, Vec<Event>)| {
+        let news = News::from(std::mem::take(events));
+        // Whatever the row said before: from now on they are not friends.
+        if on { news } else { news.also(move |hub| hub.unfriended(user, other)) }
+    };
+    match call.tell(set, news).await?.0 {
         Change::Unknown => Err(ApiError::NotFound("this user")),
         Change::Made | Change::Nothing => Ok(success(Nothing {})),
     }

@@ -55,6 +55,9 @@ pub struct Options {
     /// The base of media addresses as clients see it [default: from the request]
     #[arg(long, value_name = "URL", global = true)]
     public_url: Option<String>,
+    /// Serve the echo endpoint for conformance tests, `GET /ws/echo`
+    #[arg(long, global = true)]
+    ws_echo: bool,
 }
 
 impl Options {
@@ -68,6 +71,7 @@ impl Options {
                 self.database_url.as_ref().map(|url| url.expose().to_owned()),
             ),
             ("public_url", self.public_url.clone()),
+            ("ws_echo", self.ws_echo.then(|| "on".to_owned())),
         ];
         let values = values
             .into_iter()

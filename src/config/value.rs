@@ -139,6 +139,45 @@ fn within<T: PartialOrd>(text: &str, value: T, least: &T, most: &T) -> Result<T,
     Ok(value)
 }
 
+/// Origins (RFC 6454) by commas, or `none`.
+pub(super) fn origins(text: &str) -> Result<Vec<String>, String> {
+    if text == "none" {
+        return Ok(Vec::new());
+    }
+    text.split(',').map(|origin| one_origin(origin.trim())).collect()
+}
+
+/// In the form a browser sends it: lower case, without a default port and without a path.
+fn one_origin(text: &str) -> Result<String, String> {
+    let refused = || format!("{} is not an origin such as `https://example.org`", quoted(text));
+    let url = Url::parse(text).map_err(|_| refused())?;
+    let plain = matches!(url.scheme(), "http" | "https")
+        && url.path() == "/"
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && url.username().is_empty()
+        && url.password().is_none();
+    if plain { Ok(url.origin().ascii_serialization()) } else { Err(refused()) }
+}
+
+#[expect(clippy::ptr_arg, reason = "the table hands out the field's own type")]
+pub(super) fn show_origins(origins: &Vec<String>) -> String {
+    if origins.is_empty() { "none".to_owned() } else { origins.join(",") }
+}
+
+pub(super) fn switch(text: &str) -> Result<bool, String> {
+    match text {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err(format!("{} is neither on nor off", quoted(text))),
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the table hands out the field's own type")]
+pub(super) fn show_switch(on: &bool) -> String {
+    if *on { "on" } else { "off" }.to_owned()
+}
+
 /// `90s`: a whole number and one unit. Compounds such as `1h30m` are refused: one way to write a value is enough.
 pub(super) fn duration(text: &str, least: Duration, most: Duration) -> Result<Duration, String> {
     let (number, unit) = split_unit(text);

@@ -12,6 +12,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use actix_web::HttpRequest;
 use actix_web::dev::Extensions;
 use actix_web::rt::net::TcpStream;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -70,6 +71,17 @@ pub fn on_connect(limits: ConnectionLimits) -> impl Fn(&dyn Any, &mut Extensions
             Err(error) => tracing::debug!(%error, "a connection could not be set up"),
         }
     }
+}
+
+/// What ends the request's connection from outside, on its worker's thread: whoever works on it may be stuck behind a
+/// peer that does not read. Does nothing where the connection is none of ours.
+pub fn hangup(request: &HttpRequest) -> Box<dyn Fn()> {
+    let connection = request.conn_data::<Rc<Connection>>().cloned();
+    Box::new(move || {
+        if let Some(connection) = &connection {
+            connection.hang_up();
+        }
+    })
 }
 
 /// Lives in the connection's extensions, on the thread of its worker.
@@ -160,6 +172,11 @@ impl Connection {
             false
         })
         .unwrap_or(false)
+    }
+
+    /// Ends the conversation at once, whatever is still on its way.
+    fn hang_up(&self) {
+        self.with_socket(|socket| shutdown(socket, Shutdown::Both));
     }
 
     /// Calls `act` with the socket; None when it has been closed meanwhile.

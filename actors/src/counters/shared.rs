@@ -1,13 +1,14 @@
 //! What the handle, the writer and the flusher have in common.
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use ovation_schema::StoreError;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::Entry;
+use crate::counters::Listener;
 use crate::hot::Hot;
 use crate::overlay::Overlay;
 
@@ -74,6 +75,7 @@ pub(crate) struct Shared {
     pub(crate) enough: Notify,
     /// Makes the flusher look where the mark is.
     pub(crate) suspect: Notify,
+    pub(crate) listener: OnceLock<Box<dyn Listener>>,
     hot: Mutex<Hot>,
     began: Instant,
 }
@@ -91,6 +93,7 @@ impl Shared {
             doubts: AtomicU64::new(0),
             enough: Notify::new(),
             suspect: Notify::new(),
+            listener: OnceLock::new(),
             hot: Mutex::new(Hot::default()),
             began: Instant::now(),
         }

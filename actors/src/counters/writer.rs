@@ -236,6 +236,9 @@ impl<S: LikeStore> Writer<S> {
             self.authors.put(like.video, like.author);
         }
         self.shared.record_hot(entries);
+        if let Some(listener) = self.shared.listener.get() {
+            listener.liked(entries);
+        }
         let mark = self.shared.mark.load(Ordering::SeqCst);
         if self.shared.overlay.waiting_after(mark).entries >= self.settings.flush_max {
             self.shared.enough.notify_one();

@@ -1,0 +1,138 @@
+//! What a socket's operations mean.
+//!
+//! Owns one connection's side of the server: who it is, what it has joined, and the operations of the protocol
+//! (docs/protocol.md). Framing, order and bounds belong to `ovation_actors::connection`; what is stored and who hears of
+//! it is the same as for the REST endpoints. Dropping a [`Peer`] leaves everything it had joined.
+
+mod favorites;
+mod feed;
+mod hello;
+mod messages;
+mod presence;
+mod refusal;
+mod videos;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use futures_util::future::LocalBoxFuture;
+use ovation_actors::hub::{FeedWatch, PresenceWatch, RoomSeat, Seat};
+use ovation_actors::operator::{Denied, Greeting, Hello, Operator, Refusal, Request};
+use ovation_actors::outbox::Outbox;
+use ovation_schema::streams::{self, Event};
+use ovation_schema::{UserId, VideoId};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::app::App;
+
+pub use hello::start_of;
+use refusal::{bad_request, unauthorized};
+
+/// Events in one page of a replay.
+const PAGE: i64 = 100;
+/// The largest id a client may name: beyond it JavaScript would mangle it.
+const MAX_ID: i64 = 1 << 53;
+
+/// The server behind one connection.
+pub struct Peer(Rc<State>);
+
+struct State {
+    app: App,
+    outbox: Arc<Outbox>,
+    /// From the `Authorization` header of the upgrade; stands in for a hello without a token.
+    header_token: Option<String>,
+    /// Who says hello, once it is known; none for guests.
+    user: RefCell<Option<UserId>>,
+    seat: RefCell<Option<Seat>>,
+    rooms: RefCell<HashMap<VideoId, RoomSeat>>,
+    presence: RefCell<Option<PresenceWatch>>,
+    feed: RefCell<Option<FeedWatch>>,
+}
+
+impl Peer {
+    /// For a connection whose outgoing queue is `outbox`.
+    pub fn new(app: App, outbox: Arc<Outbox>, header_token: Option<String>) -> Self {
+        Self(Rc::new(State {
+            app,
+            outbox,
+            header_token,
+            user: RefCell::default(),
+            seat: RefCell::default(),
+            rooms: RefCell::default(),
+            presence: RefCell::default(),
+            feed: RefCell::default(),
+        }))
+    }
+}
+
+impl Operator for Peer {
+    fn greet(&self, hello: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>> {
+        let state = Rc::clone(&self.0);
+        Box::pin(async move { hello::greet(&state, hello).await })
+    }
+
+    fn page(&self, user: UserId, next: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>> {
+        let store = self.0.app.store.clone();
+        Box::pin(async move {
+            let page = store.read(move |connection| streams::page(connection, user, next, PAGE));
+            page.await.map_err(refusal::of_store)
+        })
+    }
+
+    fn call(&self, request: Request) -> LocalBoxFuture<'static, Result<String, Refusal>> {
+        let state = Rc::clone(&self.0);
+        Box::pin(async move { state.operate(request).await })
+    }
+}
+
+impl State {
+    async fn operate(&self, Request { t, d }: Request) -> Result<String, Refusal> {
+        match t.as_str() {
+            "message.send" => messages::send(self, parameters(&d)?).await,
+            "message.history" => messages::history(self, parameters(&d)?).await,
+            "message.read" => messages::read(self, parameters(&d)?).await,
+            "typing" => presence::typing(self, parameters(&d)?),
+            "presence.watch" => presence::watch(self, parameters(&d)?).await,
+            "video.watch" => videos::watch(self, parameters(&d)?).await,
+            "video.unwatch" => videos::unwatch(self, parameters(&d)?),
+            "feed.watch" => feed::watch(self, parameters(&d)?).await,
+            "favorite.set" => favorites::set(self, parameters(&d)?).await,
+            _ => Err(bad_request("there is no such operation")),
+        }
+    }
+
+    /// The user of this connection; guests are refused.
+    fn user(&self) -> Result<UserId, Refusal> {
+        self.user
+            .borrow()
+            .ok_or_else(|| unauthorized("guests can't do that; say hello with a token"))
+    }
+}
+
+fn parameters<T: DeserializeOwned>(d: &serde_json::value::RawValue) -> Result<T, Refusal> {
+    serde_json::from_str(d.get()).map_err(|error| {
+        // The message may repeat what was sent, which may be long.
+        let message: String = error.to_string().chars().take(160).collect();
+        bad_request(format!("d: {message}"))
+    })
+}
+
+fn id(name: &'static str, id: i64) -> Result<i64, Refusal> {
+    if (1..=MAX_ID).contains(&id) {
+        Ok(id)
+    } else {
+        Err(bad_request(format!("{name} is not a valid id")))
+    }
+}
+
+fn ack(answer: &impl Serialize) -> Result<String, Refusal> {
+    serde_json::to_string(answer).map_err(|_| refusal::internal())
+}
+
+/// An ack that says nothing else.
+fn done() -> String {
+    "{}".to_owned()
+}
