@@ -170,7 +170,7 @@ impl<S: LikeStore> Flusher<S> {
         };
         let (last, entries) = (batch.last, batch.wishes.len());
         match tokio::time::timeout(self.settings.flush_deadline, self.store.flush(batch)).await {
-            Ok(Ok(Flushed::Applied { dropped })) => {
+            Ok(Ok(Flushed::Applied { dropped, .. })) => {
                 self.dropped(dropped);
                 self.moved(last).await;
                 Ok(())

@@ -49,7 +49,7 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
         };
         comments::insert(connection, &comment)
     });
-    let author = author.await?.ok_or(ApiError::NotFound("this video"))?;
+    let author = author.await?.ok_or(ApiError::NotFound("this video"))?.user;
     // Nobody follows themselves, and the comment's user is the viewer.
     let user = User::new(author, &call.lens().look(None, Flags::default()))?;
     let row = comments::CommentRow {

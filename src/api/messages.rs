@@ -1,7 +1,7 @@
 //! Messages over REST (contract 7.4 and 7.5).
 
 use actix_web::HttpResponse;
-use ovation_schema::messages::{self, NewMessage};
+use ovation_schema::messages::{self, NewMessage, Sent};
 use ovation_schema::{MessageId, UserId, now_ms};
 
 use super::answer::{Message, Nothing, success};
@@ -37,13 +37,15 @@ pub async fn send_message(call: Call) -> Result<HttpResponse, ApiError> {
                 from,
                 to,
                 content: content.clone(),
+                key: None,
             },
             now_ms(),
         )
     });
     match sent.await? {
-        Some(_) => Ok(success(Nothing {})),
-        None => Err(ApiError::NotFound("this user")),
+        // Without a key there is neither a duplicate nor a conflict.
+        Sent::Stored { .. } | Sent::Duplicate { .. } | Sent::KeyConflict => Ok(success(Nothing {})),
+        Sent::NoReceiver => Err(ApiError::NotFound("this user")),
     }
 }
 

@@ -23,10 +23,10 @@ pub async fn set_follow(call: Call) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::invalid("one can't follow oneself"));
     }
     let now = now_ms();
-    match call
+    let (change, _) = call
         .change(move |connection, user| follows::set(connection, user, other, on, now))
-        .await?
-    {
+        .await?;
+    match change {
         Change::Unknown => Err(ApiError::NotFound("this user")),
         Change::Made | Change::Nothing => Ok(success(Nothing {})),
     }
