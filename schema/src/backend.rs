@@ -75,19 +75,47 @@ fn create(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Locks users' rows in ascending order until the transaction ends, and returns how many of them exist. SQLite's
-/// writer is alone anyhow; there it only counts.
-pub(crate) fn lock_users(connection: &mut DbConnection, users: &[UserId]) -> Result<usize, StoreError> {
+/// Locks users' rows in ascending order until the transaction ends, and returns those that exist. SQLite's writer is
+/// alone anyhow; there it only looks.
+pub(crate) fn lock_users(connection: &mut DbConnection, users: &[UserId]) -> Result<Vec<UserId>, StoreError> {
     use crate::tables::users::dsl;
     let rows = dsl::users
         .filter(dsl::id.eq_any(users.to_vec()))
         .select(dsl::id)
         .order(dsl::id.asc());
-    let found: Vec<UserId> = match connection {
+    Ok(match connection {
         DbConnection::Sqlite(connection) => rows.load(connection)?,
         DbConnection::Mysql(connection) => rows.for_update().load(connection)?,
-    };
-    Ok(found.len())
+    })
+}
+
+/// Locks a conversation, which is its row of the lower user, until the transaction ends; returns the time of its last
+/// message, or none when there is no such conversation yet.
+pub(crate) fn lock_conversation(
+    connection: &mut DbConnection,
+    lo: UserId,
+    hi: UserId,
+) -> Result<Option<i64>, StoreError> {
+    use crate::tables::conversations::dsl;
+    let row = dsl::conversations.find((lo, hi)).select(dsl::last_time);
+    Ok(match connection {
+        DbConnection::Sqlite(connection) => row.first(connection).optional()?,
+        DbConnection::Mysql(connection) => row.for_update().first(connection).optional()?,
+    })
+}
+
+/// Locks users' streams in ascending order until the transaction ends, and returns the number of each one's next event.
+/// The last lock there is: whoever has it asks for no other.
+pub(crate) fn lock_streams(connection: &mut DbConnection, users: &[UserId]) -> Result<Vec<(UserId, i64)>, StoreError> {
+    use crate::tables::streams::dsl;
+    let rows = dsl::streams
+        .filter(dsl::user_id.eq_any(users.to_vec()))
+        .select((dsl::user_id, dsl::next_seq))
+        .order(dsl::user_id.asc());
+    Ok(match connection {
+        DbConnection::Sqlite(connection) => rows.load(connection)?,
+        DbConnection::Mysql(connection) => rows.for_update().load(connection)?,
+    })
 }
 
 /// Locks a video's row until the transaction ends.

@@ -139,6 +139,12 @@ pub struct BulkConversation {
     pub last_time: i64,
     /// The last message.
     pub last_message_id: MessageId,
+    /// The time of the last message this side has read; 0 for none.
+    pub read_time: i64,
+    /// The last message this side has read; 0 for none.
+    pub read_message_id: MessageId,
+    /// The other side's messages after that one.
+    pub unread: i64,
 }
 
 /// How far the loaded rows reach, so that what comes later is beyond them.
@@ -177,9 +183,11 @@ impl<'c> Bulk<'c> {
         Ok(empty.then_some(bulk))
     }
 
-    /// Sets the counters and the clock past what was loaded and commits. After an error it is open whether the load is
+    /// Gives every user an empty stream of events, sets the counters and the clock past what was loaded, and commits. After an error it is open whether the load is
     /// there only when the connection broke at that moment.
     pub fn finish(mut self, reached: Reached) -> Result<(), StoreError> {
+        diesel::sql_query("INSERT INTO streams (user_id, next_seq) SELECT id, 1 FROM users ORDER BY id")
+            .execute(self.connection)?;
         let kinds = [
             ("user", reached.user),
             ("video", reached.video),

@@ -33,6 +33,7 @@ pub(crate) fn store_id(connection: &mut DbConnection) -> Result<String, StoreErr
             store::id.eq(1),
             store::store_id.eq(&id),
             store::created_at.eq(crate::now_ms()),
+            store::epoch.eq(crate::streams::new_epoch()),
         ))
         .execute(connection);
     match made.map_err(StoreError::from) {

@@ -5,7 +5,9 @@ use diesel::prelude::*;
 use crate::backend::DbConnection;
 use crate::change::Change;
 use crate::error::StoreError;
+use crate::events::{CommentNew, Payload as _};
 use crate::ids::{CommentId, UserId, VideoId};
+use crate::streams::{self, Event};
 use crate::tables::{comments, users, videos};
 use crate::users::UserRow;
 
@@ -36,9 +38,18 @@ pub struct NewComment {
     pub created_at: i64,
 }
 
-/// Posts a comment and counts it; returns its user, or none when there is no such video. The video's row is locked by
-/// its count.
-pub fn insert(connection: &mut DbConnection, comment: &NewComment) -> Result<Option<UserRow>, StoreError> {
+/// A comment that was posted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Posted {
+    /// Who wrote it.
+    pub user: UserRow,
+    /// What the video's author is told; nothing of their own comment.
+    pub events: Vec<Event>,
+}
+
+/// Posts a comment, counts it and tells the video's author; none when there is no such video. The video's row is locked
+/// by its count, then the author's stream.
+pub fn insert(connection: &mut DbConnection, comment: &NewComment) -> Result<Option<Posted>, StoreError> {
     let counted = diesel::update(videos::table.find(comment.video_id))
         .set(videos::comment_count.eq(videos::comment_count + 1))
         .execute(connection)?;
@@ -54,7 +65,25 @@ pub fn insert(connection: &mut DbConnection, comment: &NewComment) -> Result<Opt
             comments::created_at.eq(comment.created_at),
         ))
         .execute(connection)?;
-    crate::users::find(connection, comment.user_id)
+    let user = crate::users::find(connection, comment.user_id)?
+        .ok_or_else(|| StoreError::Internal("a comment's user does not exist".into()))?;
+    let events = tell(connection, comment)?;
+    Ok(Some(Posted { user, events }))
+}
+
+fn tell(connection: &mut DbConnection, comment: &NewComment) -> Result<Vec<Event>, StoreError> {
+    let author = crate::videos::author(connection, comment.video_id)?;
+    let Some(author) = author.filter(|author| *author != comment.user_id) else {
+        return Ok(Vec::new());
+    };
+    let told = CommentNew {
+        video_id: comment.video_id.0,
+        comment_id: comment.id.0,
+        user_id: comment.user_id.0,
+        content: &comment.content,
+        create_time: comment.created_at,
+    };
+    streams::append(connection, &[told.to(author)?], comment.created_at)
 }
 
 /// Why a comment was not deleted.

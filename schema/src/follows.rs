@@ -7,12 +7,15 @@ use diesel::prelude::*;
 use crate::backend::{self, DbConnection};
 use crate::change::Change;
 use crate::error::StoreError;
+use crate::events::{FollowNew, Payload as _};
 use crate::ids::{MessageId, UserId};
+use crate::streams::{self, Event};
 use crate::tables::{conversations, follows, messages, users};
 use crate::users::UserRow;
 
-/// Sets whether `follower` follows `followee`. Locks both users in ascending order, so crossing follows can't deadlock,
-/// then the pair. The caller refuses a follow of oneself.
+/// Sets whether `follower` follows `followee`, and tells the followee of it the first time ever. Locks both users in
+/// ascending order, so crossing follows can't deadlock, then the pair, then the followee's stream. The caller refuses a
+/// follow of oneself.
 #[expect(clippy::similar_names, reason = "they are the words of the field")]
 pub fn set(
     connection: &mut DbConnection,
@@ -20,14 +23,14 @@ pub fn set(
     followee: UserId,
     on: bool,
     now_ms: i64,
-) -> Result<Change, StoreError> {
-    if backend::lock_users(connection, &[follower, followee])? < 2 {
-        return Ok(Change::Unknown);
+) -> Result<(Change, Vec<Event>), StoreError> {
+    if backend::lock_users(connection, &[follower, followee])?.len() < 2 {
+        return Ok((Change::Unknown, Vec::new()));
     }
     let pair = || follows::table.find((follower, followee));
     let state: Option<bool> = pair().select(follows::active).first(connection).optional()?;
     if state.unwrap_or(false) == on {
-        return Ok(Change::Nothing);
+        return Ok((Change::Nothing, Vec::new()));
     }
     let difference = if on { 1 } else { -1 };
     diesel::update(users::table.find(follower))
@@ -40,17 +43,24 @@ pub fn set(
         diesel::update(pair())
             .set((follows::active.eq(on), follows::changed_at.eq(now_ms)))
             .execute(connection)?;
-    } else {
-        diesel::insert_into(follows::table)
-            .values((
-                follows::follower_id.eq(follower),
-                follows::followee_id.eq(followee),
-                follows::active.eq(on),
-                follows::changed_at.eq(now_ms),
-            ))
-            .execute(connection)?;
+        // The row says that they were told once: follow, unfollow, follow makes no flood.
+        return Ok((Change::Made, Vec::new()));
     }
-    Ok(Change::Made)
+    diesel::insert_into(follows::table)
+        .values((
+            follows::follower_id.eq(follower),
+            follows::followee_id.eq(followee),
+            follows::active.eq(on),
+            follows::changed_at.eq(now_ms),
+        ))
+        .execute(connection)?;
+    let name: String = users::table.find(follower).select(users::name).first(connection)?;
+    let told = FollowNew {
+        user_id: follower.0,
+        name: &name,
+    };
+    let events = streams::append(connection, &[told.to(followee)?], now_ms)?;
+    Ok((Change::Made, events))
 }
 
 /// Those of `users` that `viewer` follows. One statement, by primary key.
@@ -65,6 +75,39 @@ pub fn among(connection: &mut DbConnection, viewer: UserId, users: &[UserId]) ->
         .load(connection)?
         .into_iter()
         .collect())
+}
+
+/// Those of `ids` who follow `followee`; at most 1,000 at a time. One statement, by primary key.
+pub fn followers_among(
+    connection: &mut DbConnection,
+    followee: UserId,
+    ids: &[UserId],
+) -> Result<Vec<UserId>, StoreError> {
+    Ok(follows::table
+        .filter(follows::follower_id.eq_any(ids))
+        // Nobody has the id 0; see `among`.
+        .filter(follows::followee_id.eq_any([followee, UserId(0)]))
+        .filter(follows::active.eq(true))
+        .select(follows::follower_id)
+        .load(connection)?)
+}
+
+/// Those of `ids` who are friends of `user`: each follows the other. At most 1,000 at a time. One statement, two look-ups
+/// by primary key for each.
+pub fn friends_among(connection: &mut DbConnection, user: UserId, ids: &[UserId]) -> Result<Vec<UserId>, StoreError> {
+    let back = diesel::alias!(follows as back);
+    let is_back = back
+        .field(follows::follower_id)
+        .eq(follows::followee_id)
+        .and(back.field(follows::followee_id).eq(follows::follower_id))
+        .and(back.field(follows::active).eq(true));
+    Ok(follows::table
+        .inner_join(back.on(is_back))
+        .filter(follows::follower_id.eq_any([user, UserId(0)]))
+        .filter(follows::followee_id.eq_any(ids))
+        .filter(follows::active.eq(true))
+        .select(follows::followee_id)
+        .load(connection)?)
 }
 
 /// Where a page of follows starts: before the pair with this time of change and other user.

@@ -4,14 +4,17 @@
 //! columns; then one file a noun with its rows and its queries. A query is a plain function of a connection, so that a
 //! caller puts as many as belong together into one [`Store::read`] or [`Store::write`].
 //!
-//! Locks are taken in one order everywhere: the mark, users, clocks, videos, pairs, conversations; ascending within each.
+//! Locks are taken in one order everywhere: the mark, users, clocks, videos, pairs, conversations, streams; ascending within
+//! each.
 
 mod backend;
 pub mod bulk;
 mod change;
 mod claim;
+mod clocks;
 pub mod comments;
 mod error;
+pub mod events;
 pub mod favorites;
 pub mod follows;
 mod id_source;
@@ -25,6 +28,7 @@ mod pool;
 mod store;
 pub mod streams;
 mod tables;
+mod text;
 pub mod users;
 pub mod verify;
 pub mod videos;

@@ -12,8 +12,11 @@ use diesel::prelude::*;
 
 use crate::backend::{self, DbConnection};
 use crate::error::StoreError;
+use crate::events::{FavoriteNew, Payload as _};
 use crate::ids::{UserId, VideoId};
-use crate::tables::{ledger_mark, users, videos};
+use crate::streams::{self, Event, NewEvent};
+use crate::tables::{ledger_mark, videos};
+use crate::text::CHUNK;
 
 /// How far the store has got in which ledger.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,6 +72,8 @@ pub enum Flushed {
     Applied {
         /// How many wishes were dropped.
         dropped: usize,
+        /// What authors are told, as it was stored with the batch.
+        events: Vec<Event>,
     },
     /// The mark stands elsewhere than right before the batch: nothing was done. Where it is says what to do.
     Misplaced(Mark),
@@ -101,9 +106,6 @@ pub fn replace_ledger(connection: &mut DbConnection, ledger_id: &str, position: 
     Ok(())
 }
 
-/// How many keys one statement asks for, and how many rows one statement writes.
-const CHUNK: usize = 1000;
-
 /// Looks up the authors of videos and the states of pairs. One statement each for up to 1,000, by primary keys.
 pub fn look_up(connection: &mut DbConnection, pairs: &[(UserId, VideoId)]) -> Result<PairStates, StoreError> {
     let mut states = PairStates::default();
@@ -135,8 +137,8 @@ fn authors(connection: &mut DbConnection, ids: &[VideoId]) -> Result<Vec<(VideoI
         .load(connection)?)
 }
 
-/// Brings one batch into the store, in the caller's transaction: locks and reads the mark first, then users, videos and
-/// pairs in ascending order, compares each wish with its row, and moves the counts by what really changed.
+/// Brings one batch into the store, in the caller's transaction: locks and reads the mark first, then users, videos,
+/// pairs and the authors' streams in ascending order, compares each wish with its row, and moves the counts by what really changed.
 pub fn flush(connection: &mut DbConnection, batch: &Batch) -> Result<Flushed, StoreError> {
     backend::lock_mark(connection)?;
     match mark(connection)? {
@@ -160,8 +162,12 @@ pub fn flush(connection: &mut DbConnection, batch: &Batch) -> Result<Flushed, St
     diesel::update(ledger_mark::table.find(1))
         .set(ledger_mark::position.eq(batch.last))
         .execute(connection)?;
+    // Told as of the batch's latest wish: the same batch makes the same events, whenever it is brought in.
+    let now_ms = batch.wishes.iter().map(|wish| wish.at_ms).max().unwrap_or(0);
+    let events = streams::append(connection, &change.events()?, now_ms)?;
     Ok(Flushed::Applied {
         dropped: batch.wishes.len() - wishes.len(),
+        events,
     })
 }
 
@@ -178,22 +184,17 @@ fn existing(connection: &mut DbConnection, wishes: &[Wish], change: &mut Change)
             .chain(change.authors.values().copied()),
     );
     for people in people.chunks(CHUNK) {
-        backend::lock_users(connection, people)?;
-        let rows: Vec<(UserId, i64)> = users::table
-            .filter(users::id.eq_any(people))
-            .select((users::id, users::next_seq))
-            .load(connection)?;
-        change.next_seq.extend(rows);
+        change.people.extend(backend::lock_users(connection, people)?);
     }
     for ids in ids.chunks(CHUNK) {
         backend::lock_videos(connection, ids)?;
     }
     let exists = |wish: &&Wish| {
-        change.next_seq.contains_key(&wish.user)
+        change.people.contains(&wish.user)
             && change
                 .authors
                 .get(&wish.video)
-                .is_some_and(|author| change.next_seq.contains_key(author))
+                .is_some_and(|author| change.people.contains(author))
     };
     Ok(wishes.iter().filter(exists).copied().collect())
 }
@@ -202,8 +203,8 @@ fn existing(connection: &mut DbConnection, wishes: &[Wish], change: &mut Change)
 #[derive(Default)]
 struct Change {
     authors: HashMap<VideoId, UserId>,
-    /// Of every user that exists: the number of the next event.
-    next_seq: HashMap<UserId, i64>,
+    /// Every user that exists.
+    people: HashSet<UserId>,
     videos: BTreeMap<VideoId, i64>,
     given: BTreeMap<UserId, i64>,
     received: BTreeMap<UserId, i64>,
@@ -236,11 +237,7 @@ impl Change {
         })
     }
 
-    fn write(&mut self, connection: &mut DbConnection) -> Result<(), StoreError> {
-        let events = self.events();
-        let next: BTreeMap<UserId, i64> = events.iter().map(|event| (event.user, event.seq + 1)).collect();
-        sql::insert_events(connection, &events)?;
-        sql::set_next_seq(connection, &next)?;
+    fn write(&self, connection: &mut DbConnection) -> Result<(), StoreError> {
         sql::add(
             connection,
             sql::Count::Given,
@@ -259,30 +256,20 @@ impl Change {
     }
 
     /// One event a video, with up to three of its new likers, the latest first.
-    fn events(&mut self) -> Vec<sql::Event> {
+    fn events(self) -> Result<Vec<NewEvent>, StoreError> {
         let mut events = Vec::new();
-        for (video, mut likers) in std::mem::take(&mut self.new_likers) {
+        for (video, mut likers) in self.new_likers {
             likers.sort_unstable_by(|a, b| b.cmp(a));
-            let Some(user) = self.authors.get(&video) else { continue };
-            let Some(seq) = self.next_seq.get_mut(user) else {
+            let Some(author) = self.authors.get(&video) else {
                 continue;
             };
-            let named: Vec<String> = likers.iter().take(3).map(|(_, liker)| liker.to_string()).collect();
-            let payload = format!(
-                r#"{{"video_id":{video},"count":{},"user_ids":[{}]}}"#,
-                likers.len(),
-                named.join(",")
-            );
-            let created_at = likers.first().map_or(0, |(at_ms, _)| *at_ms);
-            events.push(sql::Event {
-                user: *user,
-                seq: *seq,
-                payload,
-                created_at,
-            });
-            *seq += 1;
+            let told = FavoriteNew {
+                video_id: video.0,
+                count: likers.len(),
+                user_ids: likers.iter().take(3).map(|(_, liker)| liker.0).collect(),
+            };
+            events.push(told.to(*author)?);
         }
-        events.sort_unstable_by_key(|event| (event.user, event.seq));
-        events
+        Ok(events)
     }
 }

@@ -6,6 +6,9 @@ diesel::table! {
         id -> BigInt,
         store_id -> Text,
         created_at -> BigInt,
+        epoch -> Text,
+        beat -> BigInt,
+        keep_events -> BigInt,
     }
 }
 
@@ -38,7 +41,6 @@ diesel::table! {
         work_count -> BigInt,
         favorite_count -> BigInt,
         created_at -> BigInt,
-        next_seq -> BigInt,
     }
 }
 
@@ -90,6 +92,9 @@ diesel::table! {
         peer_id -> BigInt,
         last_time -> BigInt,
         last_message_id -> BigInt,
+        read_time -> BigInt,
+        read_message_id -> BigInt,
+        unread -> BigInt,
     }
 }
 
@@ -101,6 +106,7 @@ diesel::table! {
         from_user_id -> BigInt,
         content -> Text,
         create_time -> BigInt,
+        client_key -> Nullable<Text>,
     }
 }
 
@@ -109,6 +115,38 @@ diesel::table! {
         id -> BigInt,
         ledger_id -> Text,
         position -> BigInt,
+    }
+}
+
+diesel::table! {
+    streams (user_id) {
+        user_id -> BigInt,
+        next_seq -> BigInt,
+    }
+}
+
+diesel::table! {
+    events (user_id, seq) {
+        user_id -> BigInt,
+        seq -> BigInt,
+        kind -> Text,
+        payload -> Text,
+        created_at -> BigInt,
+    }
+}
+
+diesel::table! {
+    revocations (changed_at) {
+        changed_at -> BigInt,
+        user_id -> BigInt,
+        token_version -> BigInt,
+    }
+}
+
+diesel::table! {
+    last_seen (user_id) {
+        user_id -> BigInt,
+        seen_at -> BigInt,
     }
 }
 
@@ -125,3 +163,4 @@ diesel::allow_tables_to_appear_in_same_query!(
     ledger_mark,
     messages
 );
+diesel::allow_tables_to_appear_in_same_query!(streams, events, store);

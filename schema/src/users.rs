@@ -1,14 +1,16 @@
 //! Users: registration, login, and the row that every list embeds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 
 use diesel::prelude::*;
 
 use crate::backend::DbConnection;
 use crate::error::StoreError;
 use crate::ids::UserId;
-use crate::mark;
-use crate::tables::users;
+use crate::tables::{last_seen, revocations, users};
+use crate::text::{CHUNK, joined};
+use crate::{clocks, mark, streams};
 
 /// A user as every answer shows it (contract 3.1), without what depends on who looks.
 #[derive(Debug, Clone, PartialEq, Eq, Queryable, Selectable)]
@@ -69,7 +71,7 @@ pub struct NewUser {
 /// The token version of a new user.
 pub const FIRST_TOKEN_VERSION: i64 = 1;
 
-/// Adds a user; [`StoreError::Duplicate`] when the name is taken. One statement.
+/// Adds a user, with an empty stream of events; [`StoreError::Duplicate`] when the name is taken. Two statements.
 pub fn insert(connection: &mut DbConnection, user: &NewUser) -> Result<(), StoreError> {
     diesel::insert_into(users::table)
         .values((
@@ -80,7 +82,7 @@ pub fn insert(connection: &mut DbConnection, user: &NewUser) -> Result<(), Store
             users::created_at.eq(user.created_at),
         ))
         .execute(connection)?;
-    Ok(())
+    streams::create(connection, user.id)
 }
 
 /// Sets what a user's profile says, at most 100 characters. By primary key.
@@ -150,13 +152,88 @@ pub fn rehash(connection: &mut DbConnection, user: UserId, old: &str, new: &str)
     Ok(())
 }
 
-/// Sets a new password and makes every token issued before void. False when there is no such user.
-pub fn set_password(connection: &mut DbConnection, name: &str, password_hash: &str) -> Result<bool, StoreError> {
+/// Sets a new password and makes every token issued before void. False when there is no such user. Whoever follows
+/// [`revoked_since`] hears of it: the revocation is written in the same transaction, under a clock, so a later one never
+/// becomes readable before it.
+pub fn set_password(
+    connection: &mut DbConnection,
+    name: &str,
+    password_hash: &str,
+    now_ms: i64,
+) -> Result<bool, StoreError> {
     let changed = diesel::update(users::table.filter(users::name.eq(name)))
         .set((
             users::password_hash.eq(password_hash),
             users::token_version.eq(users::token_version + 1),
         ))
         .execute(connection)?;
-    Ok(changed == 1)
+    if changed == 0 {
+        return Ok(false);
+    }
+    let (user, version): (UserId, i64) = users::table
+        .filter(users::name.eq(name))
+        .select((users::id, users::token_version))
+        .first(connection)?;
+    let changed_at = clocks::tick(connection, clocks::REVOCATION, now_ms)?;
+    diesel::insert_into(revocations::table)
+        .values((
+            revocations::changed_at.eq(changed_at),
+            revocations::user_id.eq(user),
+            revocations::token_version.eq(version),
+        ))
+        .execute(connection)?;
+    Ok(true)
+}
+
+/// The revocations after `after` (milliseconds, exclusive), oldest first: when, whose tokens, and the version that valid
+/// ones carry since. Who goes on from the last one misses none. One statement: a range of the primary key.
+pub fn revoked_since(
+    connection: &mut DbConnection,
+    after: i64,
+    limit: i64,
+) -> Result<Vec<(i64, UserId, i64)>, StoreError> {
+    Ok(revocations::table
+        .filter(revocations::changed_at.gt(after))
+        .order(revocations::changed_at.asc())
+        .limit(limit)
+        .select((
+            revocations::changed_at,
+            revocations::user_id,
+            revocations::token_version,
+        ))
+        .load(connection)?)
+}
+
+/// When users' last connections ended, in milliseconds since the epoch; who was never seen is left out. At most 1,000 at
+/// a time. One statement, by primary key.
+pub fn last_seen(connection: &mut DbConnection, ids: &[UserId]) -> Result<Vec<(UserId, i64)>, StoreError> {
+    Ok(last_seen::table
+        .filter(last_seen::user_id.eq_any(ids))
+        .select((last_seen::user_id, last_seen::seen_at))
+        .load(connection)?)
+}
+
+/// Notes when users' last connections ended (milliseconds since the epoch); a time before the noted one changes nothing.
+/// One statement for up to 1,000, in ascending order, so two that note the same users can't deadlock.
+pub fn set_last_seen(connection: &mut DbConnection, seen: &[(UserId, i64)]) -> Result<(), StoreError> {
+    let mut latest = BTreeMap::new();
+    for (user, at_ms) in seen {
+        let latest = latest.entry(*user).or_insert(*at_ms);
+        *latest = (*latest).max(*at_ms);
+    }
+    let latest: Vec<(UserId, i64)> = latest.into_iter().collect();
+    let on_conflict = match connection {
+        DbConnection::Sqlite(_) => {
+            "ON CONFLICT (user_id) DO UPDATE SET seen_at = MAX(last_seen.seen_at, excluded.seen_at)"
+        }
+        DbConnection::Mysql(_) => "ON DUPLICATE KEY UPDATE seen_at = GREATEST(seen_at, VALUES(seen_at))",
+    };
+    for latest in latest.chunks(CHUNK) {
+        let rows = joined(latest.iter(), |text, (user, at_ms)| write!(text, "({user},{at_ms})"));
+        diesel::sql_query(format!(
+            "INSERT INTO last_seen (user_id, seen_at) VALUES {rows} {on_conflict}"
+        ))
+        .execute(connection)?;
+    }
+    Ok(())
 }

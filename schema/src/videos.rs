@@ -5,10 +5,11 @@ use std::collections::{HashMap, HashSet};
 use diesel::prelude::*;
 
 use crate::backend::DbConnection;
+use crate::clocks;
 use crate::error::StoreError;
 use crate::ids::{UserId, VideoId};
 use crate::mark;
-use crate::tables::{clocks, users, videos};
+use crate::tables::{users, videos};
 use crate::users::UserRow;
 
 /// A video as every answer shows it (contract 3.2), without what depends on who looks.
@@ -23,6 +24,21 @@ pub struct VideoRow {
     pub media_hash: String,
     /// Milliseconds since the epoch; unique.
     pub publish_time: i64,
+    /// Likes.
+    pub favorite_count: i64,
+    /// Comments.
+    pub comment_count: i64,
+    /// The mark this row was read with, in the same statement: which likes `favorite_count` contains.
+    #[diesel(select_expression = mark::now())]
+    #[diesel(select_expression_type = mark::Now)]
+    #[diesel(deserialize_as = Option<i64>)]
+    pub mark: mark::Position,
+}
+
+/// What changes about a video, for who watches it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Selectable)]
+#[diesel(table_name = videos)]
+pub struct VideoCounts {
     /// Likes.
     pub favorite_count: i64,
     /// Comments.
@@ -61,7 +77,7 @@ pub fn publish(connection: &mut DbConnection, video: &NewVideo, now_ms: i64) -> 
     if updated == 0 {
         return Err(StoreError::Internal("a video's author does not exist".into()));
     }
-    let publish_time = tick_publish_clock(connection, now_ms)?;
+    let publish_time = clocks::tick(connection, clocks::PUBLISH, now_ms)?;
     diesel::insert_into(videos::table)
         .values((
             videos::id.eq(video.id),
@@ -74,22 +90,6 @@ pub fn publish(connection: &mut DbConnection, video: &NewVideo, now_ms: i64) -> 
         ))
         .execute(connection)?;
     Ok(publish_time)
-}
-
-/// Takes the next publish time, strictly greater than every one before, and keeps the clock locked to the commit.
-fn tick_publish_clock(connection: &mut DbConnection, now_ms: i64) -> Result<i64, StoreError> {
-    let clock = || clocks::table.find("publish");
-    // The update locks the row; what is read after it is the newest committed value or our own.
-    diesel::update(clock())
-        .set(clocks::last_ms.eq(clocks::last_ms + 1))
-        .execute(connection)?;
-    let next: i64 = clock().select(clocks::last_ms).first(connection)?;
-    if next < now_ms {
-        diesel::update(clock())
-            .set(clocks::last_ms.eq(now_ms))
-            .execute(connection)?;
-    }
-    Ok(next.max(now_ms))
 }
 
 /// The newest videos published before `before` (milliseconds, exclusive), newest first. One statement: a range of the
@@ -163,4 +163,25 @@ pub fn by_ids(connection: &mut DbConnection, ids: &[VideoId]) -> Result<Vec<Vide
         .load(connection)?;
     let mut rows: HashMap<VideoId, VideoWithAuthor> = rows.into_iter().map(|row| (row.0.id, row)).collect();
     Ok(ids.iter().filter_map(|id| rows.remove(id)).collect())
+}
+
+/// The counts of a video; none when there is no such video. One statement, by primary key.
+pub fn counts(connection: &mut DbConnection, video: VideoId) -> Result<Option<VideoCounts>, StoreError> {
+    Ok(videos::table
+        .find(video)
+        .select(VideoCounts::as_select())
+        .first(connection)
+        .optional()?)
+}
+
+/// How many videos were published after `publish_time` (milliseconds, exclusive), counted up to `cap`. One statement: a
+/// range of the unique index of publish times, of which no more than `cap` entries are read.
+pub fn newer_than(connection: &mut DbConnection, publish_time: i64, cap: i64) -> Result<i64, StoreError> {
+    let newer: Vec<i64> = videos::table
+        .filter(videos::publish_time.gt(publish_time))
+        .order(videos::publish_time.asc())
+        .limit(cap.max(0))
+        .select(videos::publish_time)
+        .load(connection)?;
+    Ok(i64::try_from(newer.len()).unwrap_or(cap))
 }

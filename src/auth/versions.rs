@@ -149,7 +149,7 @@ mod tests {
                 .await
                 .unwrap();
         }
-        let changed = |connection: &mut _| users::set_password(connection, "user7", "");
+        let changed = |connection: &mut _| users::set_password(connection, "user7", "", 1);
         assert!(store.write(changed).await.unwrap());
         let versions = Versions::new(store.clone());
         let before = store.statements();

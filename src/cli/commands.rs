@@ -180,7 +180,7 @@ async fn create_user(store: &Store, name: &str, password_hash: String) -> anyhow
 async fn set_password(store: &Store, name: &str, password_hash: String) -> anyhow::Result<String> {
     let wanted = name.to_owned();
     if store
-        .write(move |connection| users::set_password(connection, &wanted, &password_hash))
+        .write(move |connection| users::set_password(connection, &wanted, &password_hash, now_ms()))
         .await?
     {
         Ok(format!(

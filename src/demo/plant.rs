@@ -132,6 +132,7 @@ fn add_chats(connection: &mut DbConnection, people: &[UserId], now_ms: i64) -> R
                 from: people[message.from],
                 to: people[receiver],
                 content: message.content.to_owned(),
+                key: None,
             };
             messages::send(connection, &new, ago(now_ms, message.minutes_ago))?;
         }

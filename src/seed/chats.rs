@@ -100,5 +100,9 @@ fn sides((low, high): (u32, u32), (last_message_id, last_time): (MessageId, i64)
         peer_id: user_id(peer),
         last_time,
         last_message_id,
+        // Everybody has read everything.
+        read_time: last_time,
+        read_message_id: last_message_id,
+        unread: 0,
     })
 }

@@ -230,7 +230,7 @@ fn sqlite_may_refuse_every_write_of_a_flush() {
         "INSERT ON favorites",
         "UPDATE OF active ON favorites",
         "INSERT ON events",
-        "UPDATE OF next_seq ON users",
+        "UPDATE OF next_seq ON streams",
         "UPDATE OF favorite_count ON users",
         "UPDATE OF total_favorited ON users",
         "UPDATE OF favorite_count ON videos",

@@ -1,18 +1,18 @@
 //! The statements of a flush that carry many rows.
 //!
 //! Written as text, since diesel's multi-connection takes no row values, batch inserts or conflict clauses. Everything
-//! put into the text is an integer of ours, or JSON made of such; nothing that a client wrote.
+//! put into the text is a number or a truth value of ours; nothing that a client wrote.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Bool};
 
-use super::{CHUNK, Wish};
+use super::Wish;
 use crate::backend::DbConnection;
 use crate::error::StoreError;
 use crate::ids::{UserId, VideoId};
+use crate::text::{self, CHUNK, joined};
 
 /// The row of a pair.
 #[derive(Debug, QueryableByName)]
@@ -112,76 +112,7 @@ pub(super) fn add(
     };
     let differences: Vec<_> = differences.filter(|(_, by)| *by != 0).collect();
     for rows in differences.chunks(CHUNK) {
-        set(connection, table, column, &format!("{column} + "), rows)?;
+        text::add(connection, (table, "id"), column, rows)?;
     }
     Ok(())
-}
-
-/// Sets the number of each user's next event.
-pub(super) fn set_next_seq(connection: &mut DbConnection, next: &BTreeMap<UserId, i64>) -> Result<(), StoreError> {
-    let next: Vec<_> = next.iter().map(|(user, seq)| (user.0, *seq)).collect();
-    for rows in next.chunks(CHUNK) {
-        set(connection, "users", "next_seq", "", rows)?;
-    }
-    Ok(())
-}
-
-fn set(
-    connection: &mut DbConnection,
-    table: &str,
-    column: &str,
-    prefix: &str,
-    rows: &[(i64, i64)],
-) -> Result<(), StoreError> {
-    let mut cases = String::new();
-    for (id, value) in rows {
-        write!(cases, " WHEN {id} THEN {value}").map_err(unwritable)?;
-    }
-    let ids = joined(rows.iter(), |text, (id, _)| write!(text, "{id}"));
-    let statement = format!("UPDATE {table} SET {column} = {prefix}CASE id{cases} END WHERE id IN ({ids})");
-    diesel::sql_query(statement).execute(connection)?;
-    Ok(())
-}
-
-/// One line of a user's stream.
-pub(super) struct Event {
-    pub(super) user: UserId,
-    pub(super) seq: i64,
-    /// JSON made of integers alone.
-    pub(super) payload: String,
-    pub(super) created_at: i64,
-}
-
-/// Writes events, up to 1,000 a statement.
-pub(super) fn insert_events(connection: &mut DbConnection, events: &[Event]) -> Result<(), StoreError> {
-    for events in events.chunks(CHUNK) {
-        let rows = joined(events.iter(), |text, event| {
-            let Event {
-                user,
-                seq,
-                payload,
-                created_at,
-            } = event;
-            write!(text, "({user},{seq},'favorite.new','{payload}',{created_at})")
-        });
-        let statement = format!("INSERT INTO events (user_id, seq, kind, payload, created_at) VALUES {rows}");
-        diesel::sql_query(statement).execute(connection)?;
-    }
-    Ok(())
-}
-
-fn joined<T>(items: impl Iterator<Item = T>, write: impl Fn(&mut String, T) -> std::fmt::Result) -> String {
-    let mut text = String::new();
-    for item in items {
-        if !text.is_empty() {
-            text.push(',');
-        }
-        // Writing to a String does not fail.
-        let _ = write(&mut text, item);
-    }
-    text
-}
-
-fn unwritable(error: std::fmt::Error) -> StoreError {
-    StoreError::Internal(error.to_string())
 }

@@ -6,9 +6,10 @@ use std::sync::{Arc, Mutex};
 use diesel::connection::{Connection, InstrumentationEvent, SimpleConnection};
 use diesel::prelude::*;
 use diesel::sql_types::Text;
+use ovation_schema::messages::{NewMessage, Read, Sent};
 use ovation_schema::{
-    CommentId, Database, DbConnection, Store, StoreError, UserId, VideoId, comments, favorites, follows, likes,
-    messages, users, videos,
+    CommentId, Database, DbConnection, MessageId, Store, StoreError, UserId, VideoId, comments, favorites, follows,
+    likes, messages, streams, users, videos,
 };
 
 use crate::world::{Folder, mysql};
@@ -17,7 +18,7 @@ const LIMIT: i64 = 20;
 
 type Query = fn(&mut DbConnection) -> Result<usize, StoreError>;
 
-/// Name, query, rows it must find, the index that must serve it, whether it may sort.
+/// Name, query, rows it must find, the indexes of which one must serve each of its statements, whether it may sort.
 type Case = (&'static str, Query, usize, &'static str, bool);
 
 const CASES: &[Case] = &[
@@ -44,9 +45,107 @@ const CASES: &[Case] = &[
     ),
     (
         "set_password",
-        |db| Ok(usize::from(users::set_password(db, "name 7", "y")?)),
+        |db| rolled_back(db, |db| Ok(usize::from(users::set_password(db, "name 7", "y", 9_999)?))),
         1,
-        "users_name",
+        "users_name|PRIMARY",
+        false,
+    ),
+    (
+        "revoked_since",
+        |db| Ok(users::revoked_since(db, 1_900, LIMIT)?.len()),
+        20,
+        "PRIMARY",
+        false,
+    ),
+    (
+        "last_seen",
+        |db| Ok(users::last_seen(db, &[UserId(2), UserId(3)])?.len()),
+        2,
+        "PRIMARY",
+        false,
+    ),
+    (
+        "counts",
+        |db| Ok(videos::counts(db, VideoId(7))?.iter().count()),
+        1,
+        "PRIMARY",
+        false,
+    ),
+    (
+        "newer_than",
+        |db| Ok(usize::try_from(videos::newer_than(db, 1_000, LIMIT)?).unwrap()),
+        20,
+        "videos_publish_time",
+        false,
+    ),
+    (
+        "position",
+        |db| Ok(usize::try_from(streams::position(db, UserId(1))?.unwrap().newest).unwrap()),
+        3_000,
+        "PRIMARY|optimized away",
+        false,
+    ),
+    (
+        "events",
+        |db| Ok(streams::page(db, UserId(1), 1_500, LIMIT)?.len()),
+        20,
+        "PRIMARY",
+        false,
+    ),
+    (
+        "trim",
+        |db| rolled_back(db, |db| streams::trim(db, 11, streams::KEPT, LIMIT)),
+        10,
+        "events_created|PRIMARY",
+        false,
+    ),
+    (
+        "friends among",
+        |db| Ok(follows::friends_among(db, UserId(1), &[UserId(2), UserId(3), UserId(1_999)])?.len()),
+        2,
+        "PRIMARY",
+        false,
+    ),
+    (
+        "followers among",
+        |db| Ok(follows::followers_among(db, UserId(1), &[UserId(2), UserId(3), UserId(1_999)])?.len()),
+        2,
+        "PRIMARY",
+        false,
+    ),
+    (
+        "history",
+        |db| Ok(messages::history(db, (UserId(2), UserId(1)), Some(3_500), LIMIT)?.len()),
+        20,
+        "messages_conversation",
+        false,
+    ),
+    (
+        "conversation",
+        |db| Ok(usize::try_from(messages::conversation(db, UserId(1), UserId(2))?.unread).unwrap()),
+        1,
+        "PRIMARY",
+        false,
+    ),
+    (
+        "unread_total",
+        |db| Ok(usize::try_from(messages::unread_total(db, UserId(1))?).unwrap()),
+        999,
+        "PRIMARY",
+        true,
+    ),
+    (
+        "read",
+        |db| rolled_back(db, |db| read(db, MessageId(4_980))),
+        1,
+        "PRIMARY|messages_conversation",
+        false,
+    ),
+    (
+        "send",
+        |db| rolled_back(db, send),
+        2,
+        "PRIMARY|messages_key|messages_conversation",
         false,
     ),
     (
@@ -181,6 +280,34 @@ const CASES: &[Case] = &[
     ),
 ];
 
+fn rolled_back(db: &mut DbConnection, query: Query) -> Result<usize, StoreError> {
+    db.batch_execute("BEGIN")?;
+    let found = query(db);
+    db.batch_execute("ROLLBACK")?;
+    found
+}
+
+fn read(db: &mut DbConnection, message: MessageId) -> Result<usize, StoreError> {
+    match messages::read(db, UserId(2), UserId(1), message, 9_999)? {
+        Read::Moved { events, .. } => Ok(events.len() - 1),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn send(db: &mut DbConnection) -> Result<usize, StoreError> {
+    let message = NewMessage {
+        id: MessageId(9_999),
+        from: UserId(1),
+        to: UserId(2),
+        content: "m".into(),
+        key: Some("k".into()),
+    };
+    match messages::send(db, &message, 9_999)? {
+        Sent::Stored { events, .. } => Ok(events.len()),
+        other => panic!("{other:?}"),
+    }
+}
+
 /// 2,000 users and videos and 5,000 of everything else; user 1, video 1 and the conversation of 1 and 2 have the most.
 fn fill(db: &mut DbConnection) {
     let mut insert = |table: &str, rows: &mut dyn Iterator<Item = String>| {
@@ -228,13 +355,39 @@ fn fill(db: &mut DbConnection) {
         "messages",
         &mut (1..=5_000).map(|n| {
             let hi = if n % 10 < 2 { 2 } else { n % 2_000 + 3 };
-            format!("({n}, 1, {hi}, {}, 'm', {n})", if n % 2 == 0 { 1 } else { hi })
+            format!(
+                "({n}, 1, {hi}, {}, 'm', {n}, 'key {n}')",
+                if n % 2 == 0 { 1 } else { hi }
+            )
         }),
     );
     insert(
         "conversations",
-        &mut (2..=1_000).flat_map(|n| [format!("(1, {n}, {n}, {n})"), format!("({n}, 1, {n}, {n})")]),
+        &mut (2..=1_000).flat_map(|n| {
+            [
+                format!("(1, {n}, {n}, {n}, 0, 0, 1)"),
+                format!("({n}, 1, {n}, {n}, 0, 0, 1)"),
+            ]
+        }),
     );
+    insert(
+        "streams",
+        &mut (1..=2_000).map(|n| format!("({n}, {})", if n == 1 { 3_001 } else { 2 })),
+    );
+    insert(
+        "events",
+        &mut (1..=3_000)
+            .map(|n| (1, n))
+            .chain((2..=2_000).map(|n| (n, 1)))
+            .map(|(user, seq)| {
+                format!(
+                    "({user}, {seq}, 'follow.new', '{{}}', {})",
+                    if user == 1 { seq } else { 9_000 }
+                )
+            }),
+    );
+    insert("revocations", &mut (1..=2_000).map(|n| format!("({n}, {n}, 2)")));
+    insert("last_seen", &mut (1..=2_000).map(|n| format!("({n}, {n})")));
 }
 
 /// The statements that `query` sends, with what they bind.
@@ -248,7 +401,13 @@ fn record(db: &mut DbConnection, query: Query) -> (usize, Vec<String>) {
     });
     let found = query(db).unwrap();
     db.set_instrumentation(diesel::connection::get_default_instrumentation());
-    let seen = seen.lock().unwrap().clone();
+    let mut seen = seen.lock().unwrap().clone();
+    // What inserts looks nothing up.
+    seen.retain(|statement| {
+        ["SELECT", "UPDATE", "DELETE"]
+            .iter()
+            .any(|word| statement.starts_with(word))
+    });
     (found, seen)
 }
 
@@ -301,8 +460,10 @@ fn sqlite_searches_and_never_sorts_what_an_index_has_in_order() {
                 .map(|row| row.detail)
                 .filter(|line| !is_small(line))
                 .collect();
-            let wanted = if *index == "PRIMARY" { "PRIMARY KEY" } else { *index };
-            let by_index = plan.iter().any(|line| line.contains(wanted));
+            let by_index = index.split('|').any(|index| {
+                let wanted = if index == "PRIMARY" { "PRIMARY KEY" } else { index };
+                plan.iter().any(|line| line.contains(wanted))
+            });
             let bad = !by_index
                 || plan.iter().any(|line| line.contains("SCAN"))
                 || (!may_sort && plan.iter().any(|line| line.contains("TEMP B-TREE")));
@@ -347,7 +508,8 @@ fn mariadb_reads_a_bounded_range_of_the_right_index() {
     for analyzed in [false, true] {
         if analyzed {
             server.sql(&format!(
-                "USE {name}; ANALYZE TABLE users, videos, favorites, follows, comments, messages, conversations"
+                "USE {name}; ANALYZE TABLE users, videos, favorites, follows, comments, messages, conversations, streams, \
+                 events, revocations, last_seen"
             ));
         }
         for (what, query, rows, index, may_sort) in CASES {
@@ -372,7 +534,7 @@ fn mariadb_reads_a_bounded_range_of_the_right_index() {
                     .filter(|line| !is_small(line))
                     .flat_map(|line| [line, "\n"])
                     .collect();
-                let bad = !plan.contains(index)
+                let bad = !index.split('|').any(|index| plan.contains(index))
                     || plan.contains("\tALL\t")
                     || plan.contains("\tindex\t")
                     || (!may_sort && (plan.contains("filesort") || plan.contains("temporary")));

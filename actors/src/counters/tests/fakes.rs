@@ -186,7 +186,10 @@ impl FakeStore {
         }
         rows.mark = batch.last;
         server.batches.push(batch);
-        Ok(Flushed::Applied { dropped: 0 })
+        Ok(Flushed::Applied {
+            dropped: 0,
+            events: Vec::new(),
+        })
     }
 }
 

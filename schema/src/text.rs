@@ -1,0 +1,48 @@
+//! Statements of many rows, written as text, since diesel's multi-connection takes no row values, batch inserts or conflict
+//! clauses.
+//!
+//! Everything put into such a text is a number of ours; nothing that a client wrote.
+
+use std::fmt::Write as _;
+
+use diesel::prelude::*;
+
+use crate::backend::DbConnection;
+use crate::error::StoreError;
+
+/// How many keys one statement asks for, and how many rows one statement writes.
+pub(crate) const CHUNK: usize = 1000;
+
+/// The items one after the other, with commas between them.
+pub(crate) fn joined<T>(items: impl Iterator<Item = T>, write: impl Fn(&mut String, T) -> std::fmt::Result) -> String {
+    let mut text = String::new();
+    for item in items {
+        if !text.is_empty() {
+            text.push(',');
+        }
+        // Writing to a String does not fail.
+        let _ = write(&mut text, item);
+    }
+    text
+}
+
+/// Adds to a column of each of up to [`CHUNK`] rows, given as key and difference, in one statement.
+pub(crate) fn add(
+    connection: &mut DbConnection,
+    (table, key): (&'static str, &'static str),
+    column: &'static str,
+    rows: &[(i64, i64)],
+) -> Result<(), StoreError> {
+    if rows.is_empty() {
+        return Ok(());
+    }
+    let mut cases = String::new();
+    for (id, by) in rows {
+        // Writing to a String does not fail.
+        let _ = write!(cases, " WHEN {id} THEN {by}");
+    }
+    let ids = joined(rows.iter(), |text, (id, _)| write!(text, "{id}"));
+    let statement = format!("UPDATE {table} SET {column} = {column} + CASE {key}{cases} END WHERE {key} IN ({ids})");
+    diesel::sql_query(statement).execute(connection)?;
+    Ok(())
+}
