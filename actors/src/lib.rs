@@ -11,6 +11,7 @@
 //! changes to the store in batches; until then, and a while longer, the overlay adds them to whatever is read.
 
 pub mod close;
+pub mod connection;
 pub mod counters;
 mod flusher;
 pub mod hot;

@@ -44,6 +44,8 @@ struct Waiting {
     close: Option<Close>,
     /// Since when there is something that the connection has not come for.
     since: Option<Instant>,
+    /// Since when a close waits to be taken.
+    close_since: Option<Instant>,
     /// The connection has gone; nothing is kept any more.
     gone: bool,
     dropped: u64,
@@ -82,8 +84,7 @@ impl Outbox {
             return;
         }
         waiting.newest = waiting.newest.max(seq);
-        while !waiting.has_room(frame.len(), self.limits) && waiting.drop_ephemeral() {}
-        if waiting.has_room(frame.len(), self.limits) && !waiting.durable.contains_key(&seq) {
+        if !waiting.durable.contains_key(&seq) && waiting.make_room(frame.len(), self.limits, Waiting::drop_any) {
             waiting.bytes += frame.len();
             waiting.durable.insert(seq, frame.clone());
         }
@@ -100,7 +101,7 @@ impl Outbox {
     }
 
     /// Something that is not stored. Takes the place of an older one of the same slot; dropped, and counted, without
-    /// room.
+    /// room. One with a slot is the last word on something, so ones without go before it does.
     pub fn put(&self, slot: Option<Slot>, frame: &Frame) {
         let mut waiting = self.lock();
         if waiting.gone {
@@ -111,7 +112,9 @@ impl Outbox {
             waiting.bytes += frame.len();
             waiting.bytes -= waiting.ephemeral[older].1.len();
             waiting.ephemeral[older].1 = frame.clone();
-        } else if waiting.has_room(frame.len(), self.limits) {
+        } else if waiting.has_room(frame.len(), self.limits)
+            || (slot.is_some() && waiting.make_room(frame.len(), self.limits, Waiting::drop_without_slot))
+        {
             waiting.bytes += frame.len();
             waiting.ephemeral.push_back((slot, frame.clone()));
         } else {
@@ -133,8 +136,13 @@ impl Outbox {
     /// A ping is due.
     pub fn ping(&self) {
         let mut waiting = self.lock();
-        waiting.ping = true;
+        waiting.ping = !waiting.gone;
         self.news(waiting);
+    }
+
+    /// Has the connection come by without sending anything: whether it still can shows in [`Outbox::waits_for`].
+    pub fn probe(&self) {
+        self.news(self.lock());
     }
 
     /// The connection shall say this and end. The first one counts.
@@ -142,6 +150,7 @@ impl Outbox {
         let mut waiting = self.lock();
         if waiting.close.is_none() && !waiting.gone {
             waiting.close = Some(close.into());
+            waiting.close_since = Some(now());
         }
         self.news(waiting);
     }
@@ -161,6 +170,12 @@ impl Outbox {
     pub fn waits_for(&self, now: Instant) -> Duration {
         let since = self.lock().since;
         since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
+    }
+
+    /// For how long a close has waited that the connection did not come for; none when there is none.
+    pub fn close_waits_for(&self, now: Instant) -> Option<Duration> {
+        let since = self.lock().close_since;
+        since.map(|since| now.saturating_duration_since(since))
     }
 
     /// Ephemeral events dropped for want of room.
@@ -187,9 +202,9 @@ impl Outbox {
     }
 
     fn news(&self, mut waiting: MutexGuard<'_, Waiting>) {
-        let asleep = waiting.since.is_none();
+        let asleep = waiting.since.is_none() && !waiting.gone;
         if asleep {
-            waiting.since = Some(Instant::now());
+            waiting.since = Some(now());
         }
         drop(waiting);
         if asleep {
@@ -207,9 +222,31 @@ impl Waiting {
         self.durable.len() + self.ephemeral.len() < limits.frames && self.bytes + bytes <= limits.bytes
     }
 
-    /// The oldest one goes; false when there is none.
-    fn drop_ephemeral(&mut self) -> bool {
-        let Some((_, frame)) = self.ephemeral.pop_front() else {
+    /// Has ephemeral events dropped until there is room. Nothing is dropped where that could not make enough.
+    fn make_room(&mut self, bytes: usize, limits: OutboxLimits, drop_one: fn(&mut Self) -> bool) -> bool {
+        if bytes > limits.bytes {
+            return false;
+        }
+        while !self.has_room(bytes, limits) {
+            if !drop_one(self) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// The oldest one without a slot goes, else the oldest one; false when there is none.
+    fn drop_any(&mut self) -> bool {
+        self.drop_without_slot() || self.drop_at(0)
+    }
+
+    fn drop_without_slot(&mut self) -> bool {
+        let at = self.ephemeral.iter().position(|(slot, _)| slot.is_none());
+        at.is_some_and(|at| self.drop_at(at))
+    }
+
+    fn drop_at(&mut self, at: usize) -> bool {
+        let Some((_, frame)) = self.ephemeral.remove(at) else {
             return false;
         };
         self.bytes -= frame.len();
@@ -229,14 +266,26 @@ impl Waiting {
                 }
             }
         }
-        let ephemeral: Vec<Frame> = self.ephemeral.drain(..).map(|(_, frame)| frame).collect();
+        // Taken whole: a drained queue would keep the room of its worst moment for as long as the connection lives.
+        let ephemeral: Vec<Frame> = std::mem::take(&mut self.ephemeral)
+            .into_iter()
+            .map(|(_, frame)| frame)
+            .collect();
         self.bytes -= ephemeral.iter().map(Frame::len).sum::<usize>();
         Taken {
             durable,
             newest: self.newest,
             ephemeral,
             ping: std::mem::take(&mut self.ping),
-            close: self.close.take(),
+            close: self.close_since.take().and(self.close),
         }
     }
 }
+
+/// The runtime's clock, which tests move; without one, the system's.
+fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+#[cfg(test)]
+mod tests;
