@@ -12,6 +12,7 @@
 
 pub mod close;
 pub mod counters;
+mod feed;
 mod flusher;
 pub mod hot;
 pub mod hub;
@@ -20,7 +21,10 @@ mod like;
 pub mod operator;
 pub mod outbox;
 pub mod overlay;
+mod presence;
 pub mod push;
+mod room;
+mod session;
 
 pub use counters::Counters;
 pub use like::{Entry, Like};
