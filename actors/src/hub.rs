@@ -1,14 +1,40 @@
 //! Who is online, and how to reach them.
+//!
+//! Owns the maps from users to sessions and from videos to rooms, and the seats that connections take there; everything
+//! behind it (sessions, rooms, presence, the feed) is an actor that is there while somebody has a seat. Callers see verbs,
+//! never addresses. Nothing here waits for a store, except for whoever joins a room.
+//!
+//! What a caller is told with a seat (counts, presences) was true before every push that seat brings: a push that a client
+//! sees before the answer is the newer of the two.
+
+pub(crate) mod alarm;
+pub(crate) mod departures;
+pub(crate) mod mail;
+pub(crate) mod store;
+pub(crate) mod tenants;
+#[cfg(test)]
+mod tests;
+pub(crate) mod throttle;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use departures::Departures;
+use foldhash::HashMap;
+use mail::{may, must};
 use ovation_schema::streams::Event;
-use ovation_schema::{Store, UserId, VideoId};
+use ovation_schema::{Store, UserId, VideoId, now_ms};
+use store::HubStore;
+use tokio::sync::oneshot;
 
 use crate::Overlay;
 use crate::close::Close;
+use crate::feed::{self, Feed, Feeds};
 use crate::outbox::Outbox;
-use crate::push::Presence;
+use crate::presence::{self, Watcher, Watchers};
+use crate::push::{Frame, Presence};
+use crate::room::{self, Joiner, Room, Rooms};
+use crate::session::{self, Session, Sessions};
 
 /// Bounds of the hub.
 #[derive(Debug, Clone, Copy)]
@@ -19,14 +45,29 @@ pub struct HubLimits {
 
 /// A handle to the hub; clones share it.
 #[derive(Clone)]
-pub struct Hub(Arc<()>);
+pub struct Hub(Arc<Inner>);
+
+struct Inner {
+    sessions: Arc<Sessions>,
+    rooms: Rooms,
+    watchers: Watchers,
+    feeds: Feeds,
+    departures: Arc<Departures>,
+    /// Publishes since the start.
+    published: Arc<AtomicU64>,
+    store: Arc<dyn HubStore>,
+    overlay: Overlay,
+    limits: HubLimits,
+    /// The last seat's number.
+    seats: AtomicU64,
+}
 
 /// The user has as many connections as may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooManyConnections;
 
 /// Why a room can't be joined.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RoomError {
     /// No such video.
     UnknownVideo,
@@ -35,16 +76,32 @@ pub enum RoomError {
 }
 
 /// A connection's place in its user's session; given up when dropped.
-pub struct Seat(());
+pub struct Seat {
+    inner: Arc<Inner>,
+    user: UserId,
+    number: u64,
+}
 
 /// A connection's place in a room; given up when dropped.
-pub struct RoomSeat(());
+pub struct RoomSeat {
+    inner: Arc<Inner>,
+    video: VideoId,
+    outbox: Arc<Outbox>,
+    number: u64,
+}
 
 /// A connection's watch over friends; ends when dropped.
-pub struct PresenceWatch(());
+pub struct PresenceWatch {
+    inner: Arc<Inner>,
+    number: u64,
+}
 
 /// A connection's watch over the feed; ends when dropped.
-pub struct FeedWatch(());
+pub struct FeedWatch {
+    inner: Arc<Inner>,
+    user: UserId,
+    number: u64,
+}
 
 /// What a video has at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,86 +155,271 @@ pub struct HubStatus {
 
 impl Hub {
     /// `overlay` gives rooms exact counts.
-    pub fn new(_store: Store, _overlay: Overlay, _limits: HubLimits) -> Self {
-        unimplemented!()
+    pub fn new(store: Store, overlay: Overlay, limits: HubLimits) -> Self {
+        Self::over(Arc::new(store), overlay, limits)
     }
 
-    /// Registers a connection at its user's session, which starts with its first one on the current thread.
-    /// `token_version` is that of the connection's token.
-    pub fn attach(&self, _user: UserId, _token_version: u32, _outbox: Arc<Outbox>) -> Result<Seat, TooManyConnections> {
-        unimplemented!()
+    pub(crate) fn over(store: Arc<dyn HubStore>, overlay: Overlay, limits: HubLimits) -> Self {
+        Self(Arc::new(Inner {
+            sessions: Arc::new(Sessions::new()),
+            rooms: Rooms::new(),
+            watchers: Watchers::new(),
+            feeds: Feeds::new(),
+            departures: Arc::default(),
+            published: Arc::default(),
+            store,
+            overlay,
+            limits,
+            seats: AtomicU64::new(0),
+        }))
+    }
+
+    /// Registers a connection at its user's session, which starts with its first one on the current thread (one that runs
+    /// actors). `token_version` is that of the connection's token.
+    pub fn attach(&self, user: UserId, token_version: u32, outbox: Arc<Outbox>) -> Result<Seat, TooManyConnections> {
+        let inner = &self.0;
+        let start = |missed: &Arc<_>| Session::new(user, Arc::clone(missed), Arc::clone(&inner.sessions));
+        let joined = inner
+            .sessions
+            .join_within(inner.limits.connections_per_user, user, start, |session, first| {
+                let seat = inner.next_seat();
+                must(
+                    &session.address,
+                    session::Mail::Join {
+                        seat,
+                        token_version,
+                        outbox,
+                    },
+                );
+                if first {
+                    inner.tell_watcher(presence::Mail::Changed(user));
+                }
+                seat
+            });
+        let number = joined.map_err(|tenants::Full| TooManyConnections)?;
+        let inner = Arc::clone(inner);
+        Ok(Seat { inner, user, number })
     }
 
     /// Events that were just committed reach every connection of their users. Never refused, never waits.
-    pub fn announce(&self, _events: &[Event]) {
-        unimplemented!()
+    pub fn announce(&self, events: &[Event]) {
+        for event in events {
+            session::announce(&self.0.sessions, event.user, event.seq, || Frame::durable(event));
+        }
     }
 
-    /// `from` writes to `to`, or has stopped. Expires by itself after 6 s without a renewal.
-    pub fn typing(&self, _from: UserId, _to: UserId, _on: bool) {
-        unimplemented!()
+    /// `from` writes to `to`, or has stopped. Expires by itself after 6 s without a renewal. Dropped when `from` is not
+    /// online.
+    pub fn typing(&self, from: UserId, to: UserId, on: bool) {
+        self.0.sessions.with(&from, |session| {
+            may(&session.address, session::Mail::Typing { to, on });
+        });
     }
 
-    /// Joins the room of a video: live counters, comments, viewers.
-    pub async fn watch_video(&self, _video: VideoId, _outbox: Arc<Outbox>) -> Result<(RoomSeat, Counts), RoomError> {
-        unimplemented!()
+    /// Joins the room of a video: live counters, comments, viewers. The room starts with its first watcher on the current
+    /// thread (one that runs actors). A caller that stops waiting has joined nothing.
+    pub async fn watch_video(&self, video: VideoId, outbox: Arc<Outbox>) -> Result<(RoomSeat, Counts), RoomError> {
+        let inner = &self.0;
+        let (reply, answer) = oneshot::channel();
+        let start = |signals: &Arc<_>| {
+            let (signals, store) = (Arc::clone(signals), Arc::clone(&inner.store));
+            Room::new(video, signals, inner.overlay.clone(), store)
+        };
+        let number = inner.rooms.join(video, start, |room, _| {
+            let number = inner.next_seat();
+            let outbox = Arc::clone(&outbox);
+            must(&room.address, room::Mail::Join(Joiner { number, outbox, reply }));
+            number
+        });
+        let inner = Arc::clone(inner);
+        let seat = RoomSeat {
+            inner,
+            video,
+            outbox,
+            number,
+        };
+        let counts = answer.await.unwrap_or(Err(RoomError::Unavailable))?;
+        Ok((seat, counts))
     }
 
-    /// Watches friends (the caller has checked that they are): how each is now, and `presence` whenever it changes.
-    /// `last_seen` is filled from memory where known, else the caller's business.
+    /// Watches friends (the caller has checked that they are): how each is now, and `presence` whenever it changes; a
+    /// departure is told when the friend has stayed away for 3 s. `last_seen` is filled from memory where known, else the
+    /// caller's business. Call it on a thread that runs actors.
     pub fn watch_presence(
         &self,
-        _watcher: UserId,
-        _friends: &[UserId],
-        _outbox: Arc<Outbox>,
+        watcher: UserId,
+        friends: &[UserId],
+        outbox: Arc<Outbox>,
     ) -> (PresenceWatch, Vec<Presence>) {
-        unimplemented!()
+        let inner = &self.0;
+        let state = |friend: &UserId| (*friend, inner.sessions.contains(friend));
+        let told: HashMap<UserId, bool> = friends.iter().map(state).collect();
+        let presences = friends.iter().filter_map(|friend| {
+            let online = *told.get(friend)?;
+            Some(presence::of(*friend, online, &inner.departures))
+        });
+        let presences = presences.collect();
+        let start = |_: &Arc<()>| Watcher::new(Arc::clone(&inner.sessions), Arc::clone(&inner.departures));
+        let number = inner.watchers.join((), start, |actor, _| {
+            let id = inner.next_seat();
+            must(
+                &actor.address,
+                presence::Mail::Watch {
+                    id,
+                    watcher,
+                    outbox,
+                    told,
+                },
+            );
+            id
+        });
+        let inner = Arc::clone(inner);
+        (PresenceWatch { inner, number }, presences)
     }
 
     /// Tells the connection of publishes by authors its user follows, and of the number of newer videos, which starts at
-    /// `newer`.
-    pub fn watch_feed(&self, _user: UserId, _outbox: Arc<Outbox>, _newer: u64) -> FeedWatch {
-        unimplemented!()
+    /// `newer`. A connection has one watch; a second one takes the first one's place. Call it on a thread that runs
+    /// actors.
+    pub fn watch_feed(&self, user: UserId, outbox: Arc<Outbox>, newer: u64) -> FeedWatch {
+        let inner = &self.0;
+        let start = |_: &Arc<()>| Feed::new(Arc::clone(&inner.published), Arc::clone(&inner.store));
+        let number = inner.feeds.join((), start, |feed, _| {
+            let seat = inner.next_seat();
+            let published = inner.published.load(Ordering::Acquire);
+            let join = feed::Mail::Join {
+                user,
+                seat,
+                outbox,
+                newer,
+                published,
+            };
+            must(&feed.address, join);
+            seat
+        });
+        let inner = Arc::clone(inner);
+        FeedWatch { inner, user, number }
     }
 
-    /// A comment was stored (`None`: one was deleted): the room of its video hears of it.
-    pub fn commented(&self, _video: VideoId, _comment: Option<NewComment>) {
-        unimplemented!()
+    /// A comment was stored (`None`: one was deleted): the room of its video hears of it. Call it after the commit.
+    pub fn commented(&self, video: VideoId, comment: Option<NewComment>) {
+        if self.0.rooms.is_needed() {
+            room::commented(&self.0.rooms, video, comment);
+        }
     }
 
-    /// Likes of these videos changed: called by the counters for each group, on their thread.
-    pub fn liked(&self, _videos: &mut dyn Iterator<Item = VideoId>) {
-        unimplemented!()
+    /// Likes of these videos changed: called by the counters for each group, on their thread, after the overlay has them.
+    pub fn liked(&self, videos: &mut dyn Iterator<Item = VideoId>) {
+        if self.0.rooms.is_needed() {
+            for video in videos {
+                room::liked(&self.0.rooms, video);
+            }
+        }
     }
 
-    /// A video was published. Never waits, whatever the number of followers.
-    pub fn published(&self, _video: NewVideo) {
-        unimplemented!()
+    /// A video was published. Never waits, whatever the number of followers. Call it after the commit.
+    pub fn published(&self, video: NewVideo) {
+        self.0.published.fetch_add(1, Ordering::AcqRel);
+        self.0.feeds.with(&(), |feed| {
+            // Refused, it counts among the newer ones: the feed looks at the number with every message.
+            may(&feed.address, feed::Mail::Published(video));
+        });
     }
 
     /// Two users are not friends any more: neither watches the other's presence from here on.
-    pub fn unfriended(&self, _one: UserId, _other: UserId) {
-        unimplemented!()
+    pub fn unfriended(&self, one: UserId, other: UserId) {
+        self.0.tell_watcher(presence::Mail::Unfriended(one, other));
     }
 
     /// Closes those connections of a user whose token is older than `token_version`.
-    pub fn revoke(&self, _user: UserId, _token_version: u32, _close: Close) {
-        unimplemented!()
+    pub fn revoke(&self, user: UserId, token_version: u32, close: Close) {
+        self.0.sessions.with(&user, |session| {
+            must(&session.address, session::Mail::Revoke { token_version, close });
+        });
     }
 
     /// Whether at least one connection of the user is open.
-    pub fn is_online(&self, _user: UserId) -> bool {
-        unimplemented!()
+    pub fn is_online(&self, user: UserId) -> bool {
+        self.0.sessions.contains(&user)
     }
 
-    /// Users who went offline since the last call, with the time: for the store's `last_seen`. Bounded; the oldest are
-    /// forgotten first.
+    /// Users who went offline since the last call, with the time in milliseconds since the epoch: for the store's
+    /// `last_seen`. Bounded to 100,000; the oldest are forgotten first. A user may be back by now.
     pub fn departures(&self) -> Vec<(UserId, i64)> {
-        unimplemented!()
+        self.0.departures.take()
     }
 
     /// How many are there.
     pub fn status(&self) -> HubStatus {
-        unimplemented!()
+        HubStatus {
+            connections: self.0.sessions.seats(),
+            users: self.0.sessions.actors(),
+            rooms: self.0.rooms.actors(),
+        }
+    }
+}
+
+impl Inner {
+    fn next_seat(&self) -> u64 {
+        self.seats.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Under the lock of a user's session where it tells of a change, so that a watch that begins meanwhile either is
+    /// told or sees it.
+    fn tell_watcher(&self, mail: presence::Mail) {
+        self.watchers.with(&(), |watcher| must(&watcher.address, mail));
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let inner = &self.inner;
+        inner.sessions.leave(&self.user, |session, last| {
+            must(&session.address, session::Mail::Leave(self.number));
+            if last {
+                must(&session.address, session::Mail::End);
+                inner.departures.record(self.user, now_ms());
+                inner.tell_watcher(presence::Mail::Changed(self.user));
+            }
+        });
+    }
+}
+
+impl Drop for RoomSeat {
+    fn drop(&mut self) {
+        self.inner.rooms.leave(&self.video, |room, last| {
+            if last {
+                // Here, before a new room of this video can begin to fill the same slots.
+                room::withdraw(self.video, &self.outbox);
+                must(&room.address, room::Mail::End);
+            } else {
+                must(&room.address, room::Mail::Leave(self.number));
+            }
+        });
+    }
+}
+
+impl Drop for PresenceWatch {
+    fn drop(&mut self) {
+        self.inner.watchers.leave(&(), |watcher, last| {
+            let mail = if last {
+                presence::Mail::End
+            } else {
+                presence::Mail::Unwatch(self.number)
+            };
+            must(&watcher.address, mail);
+        });
+    }
+}
+
+impl Drop for FeedWatch {
+    fn drop(&mut self) {
+        self.inner.feeds.leave(&(), |feed, last| {
+            let mail = if last {
+                feed::Mail::End
+            } else {
+                feed::Mail::Leave(self.user, self.number)
+            };
+            must(&feed.address, mail);
+        });
     }
 }

@@ -13,6 +13,7 @@
 pub mod close;
 pub mod connection;
 pub mod counters;
+mod feed;
 mod flusher;
 pub mod hot;
 pub mod hub;
@@ -21,7 +22,10 @@ mod like;
 pub mod operator;
 pub mod outbox;
 pub mod overlay;
+mod presence;
 pub mod push;
+mod room;
+mod session;
 
 pub use counters::Counters;
 pub use like::{Entry, Like};
