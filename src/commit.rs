@@ -57,6 +57,10 @@ impl App {
         let app = self.clone();
         actix_web::rt::spawn(async move {
             let mut result = app.store.write(change).await;
+            if let Err(StoreError::Unavailable(_)) = result {
+                // The commit's answer may be what was lost.
+                app.hub.doubt();
+            }
             let news = result.as_mut().map(news).unwrap_or_default();
             // Whoever has gone needs no answer.
             let _ = answer.send(result);

@@ -34,10 +34,14 @@ impl Epoch {
     pub async fn open(store: &Store, data_dir: &Path) -> anyhow::Result<Self> {
         let file = data_dir.join(FILE);
         let remembered = remembered(&file)?.filter(|seen| seen.store_id == store.store_id());
-        let (epoch, beat) = store.read(streams::current_beat).await?;
+        let (epoch, beat) = store
+            .read(|connection| Ok((streams::epoch(connection)?, streams::current_beat(connection)?)))
+            .await?;
         let older = remembered.is_some_and(|seen| seen.epoch == epoch && seen.beat > beat);
         let epoch = if older {
-            tracing::warn!("the database is older than this data folder knows it: a restored backup. Streams begin anew");
+            tracing::warn!(
+                "the database is older than this data folder knows it: a restored backup. Streams begin anew"
+            );
             store.write(streams::renew_epoch).await?
         } else {
             epoch
@@ -55,7 +59,9 @@ impl Epoch {
 
     /// Raises the store's beat and remembers it; true where the store had gone back meanwhile, and a new epoch has begun.
     pub async fn beat(&mut self, store: &Store) -> Result<bool, StoreError> {
-        let (epoch, beat) = store.write(streams::beat).await?;
+        let (beat, epoch) = store
+            .write(|connection| Ok((streams::beat(connection)?, streams::epoch(connection)?)))
+            .await?;
         // Higher by more than one: the answer of an earlier beat was lost.
         let went_back = epoch != self.seen.epoch || beat <= self.seen.beat;
         if went_back && epoch == self.seen.epoch {

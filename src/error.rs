@@ -7,6 +7,7 @@
 use std::borrow::Cow;
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use ovation_actors::connection::{HandshakeError, Refused};
 use ovation_actors::counters::CountersError;
@@ -157,8 +158,9 @@ impl ResponseError for ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Malformed(_) => StatusCode::BAD_REQUEST,
             Self::ForeignOrigin => StatusCode::FORBIDDEN,
-            Self::Handshake(error) => error.status(),
-            Self::NoSocket(refused) => refused.status(),
+            Self::Handshake(error) => StatusCode::from_u16(error.status()).unwrap_or(StatusCode::BAD_REQUEST),
+            Self::NoSocket(Refused::TooManyFromAddress) => StatusCode::TOO_MANY_REQUESTS,
+            Self::NoSocket(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Timeout => StatusCode::REQUEST_TIMEOUT,
             _ => StatusCode::OK,
         }
@@ -170,6 +172,13 @@ impl ResponseError for ApiError {
             status_code: self.code(),
             status_msg: &message,
         });
+        if let Self::Handshake(error) = self {
+            for (name, value) in error.headers() {
+                response
+                    .headers_mut()
+                    .insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+        }
         self.mark(&mut response);
         response
     }

@@ -14,11 +14,14 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::app::App;
 use crate::epoch::Epoch;
+use crate::server::RESTART_SPREAD;
 
 /// How often it is looked for tokens that were made void: their sockets are to end within a second.
 const REVOCATIONS: Duration = Duration::from_millis(400);
 /// Revocations read at once.
 const REVOCATIONS_PAGE: i64 = 1_000;
+/// Users whose streams are looked at in one statement.
+const USERS_PAGE: usize = 1_000;
 /// How often last-seen times are written.
 const DEPARTURES: Duration = Duration::from_secs(5);
 /// How often old events are removed, and how many at a time.
@@ -89,7 +92,7 @@ impl Work {
                     self.departures().await.unwrap_or_else(|error| tracing::debug!(%error, "last-seen times are lost"));
                     return;
                 }
-                _ = revocations.tick() => self.revocations().await,
+                _ = revocations.tick() => self.revocations().await.and(self.doubts().await),
                 _ = departures.tick() => self.departures().await,
                 _ = trim.tick() => self.trim().await,
                 _ = beat.tick() => self.beat().await,
@@ -108,6 +111,28 @@ impl Work {
             self.app.confirmed.forget(user.0);
             let version = u32::try_from(version).unwrap_or(u32::MAX);
             self.app.hub.revoke(user, version, CloseCode::Revoked.into());
+        }
+        Ok(())
+    }
+
+    /// Where a commit's answer was lost there may be events that nobody was told of: whoever is online is told now.
+    async fn doubts(&mut self) -> Result<(), StoreError> {
+        if !self.app.hub.take_doubt() {
+            return Ok(());
+        }
+        for users in self.app.hub.online().chunks(USERS_PAGE) {
+            let users = users.to_vec();
+            let newest = self
+                .app
+                .store
+                .read(move |connection| streams::newest(connection, &users))
+                .await;
+            if newest.is_err() {
+                self.app.hub.doubt();
+            }
+            for (user, newest) in newest? {
+                self.app.hub.raise(user, newest);
+            }
         }
         Ok(())
     }
@@ -141,7 +166,7 @@ impl Work {
     async fn beat(&mut self) -> Result<(), StoreError> {
         if self.epoch.beat(&self.app.store).await? {
             tracing::error!("the store has forgotten what it knew a minute ago: all sockets begin anew");
-            self.app.sockets.restart(Duration::from_secs(5));
+            self.app.sockets.restart(RESTART_SPREAD);
         }
         Ok(())
     }

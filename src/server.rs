@@ -18,7 +18,7 @@ use actix_web::{HttpServer, web};
 use anyhow::Context as _;
 use ovation_actors::Counters;
 use ovation_actors::connection::Sockets;
-use ovation_actors::hub::{Hub, HubLimits};
+use ovation_actors::hub::{Hub, HubLimits, HubStatus};
 use ovation_schema::{Claim, Database, Options, Store, videos};
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -142,6 +142,11 @@ impl Server {
         &self.app.store
     }
 
+    /// Who is online, for tests that wait for somebody to come or go.
+    pub fn hub_status(&self) -> HubStatus {
+        self.app.hub.status()
+    }
+
     /// The likes, for tests that have thousands of users like something.
     pub fn counters(&self) -> &Counters {
         &self.app.counters
@@ -233,7 +238,7 @@ fn raise_descriptor_limit(max_connections: usize) {
 }
 
 /// Over how long a time sockets come back after a restart, so that they do not all say hello in the same second.
-const RESTART_SPREAD: Duration = Duration::from_secs(5);
+pub(crate) const RESTART_SPREAD: Duration = Duration::from_secs(5);
 
 /// Connections that the kernel keeps until a worker takes them; the system's own bound (`somaxconn`) may be lower.
 const BACKLOG: i32 = 4096;
@@ -266,7 +271,7 @@ fn handles(
     Ok(Handles {
         counters,
         hub,
-        sockets: Sockets::new(api::socket_bounds(&config)),
+        sockets: Sockets::new(api::socket_limits(&config)),
         confirmed: Confirmed::default(),
         versions: Versions::new(store.clone()),
         tokens: Tokens::new(key, store.store_id(), config.token_lifetime),

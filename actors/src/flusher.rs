@@ -181,9 +181,20 @@ impl<S: LikeStore> Flusher<S> {
             Ok(Ok(Flushed::Misplaced(mark))) => self.misplaced(mark).await,
             Ok(Err(error)) => {
                 tracing::debug!(%error, entries, "a flush failed");
+                self.doubt();
                 self.failed(FlushProblem::from(&error)).await
             }
-            Err(_) => self.failed(FlushProblem::Late).await,
+            Err(_) => {
+                self.doubt();
+                self.failed(FlushProblem::Late).await
+            }
+        }
+    }
+
+    /// It may have been committed all the same, its events untold.
+    fn doubt(&self) {
+        if let Some(listener) = self.shared.listener.get() {
+            listener.doubt();
         }
     }
 

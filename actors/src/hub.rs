@@ -17,7 +17,7 @@ mod tests;
 pub(crate) mod throttle;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use departures::Departures;
 use foldhash::HashMap;
@@ -60,6 +60,7 @@ struct Inner {
     limits: HubLimits,
     /// The last seat's number.
     seats: AtomicU64,
+    doubt: AtomicBool,
 }
 
 /// The user has as many connections as may be.
@@ -171,6 +172,7 @@ impl Hub {
             overlay,
             limits,
             seats: AtomicU64::new(0),
+            doubt: AtomicBool::new(false),
         }))
     }
 
@@ -206,6 +208,27 @@ impl Hub {
         for event in events {
             session::announce(&self.0.sessions, event.user, event.seq, || Frame::durable(event));
         }
+    }
+
+    /// Events of `user` up to `newest` are committed; whoever does not have them reads them from the store.
+    pub fn raise(&self, user: UserId, newest: i64) {
+        session::raise(&self.0.sessions, user, newest);
+    }
+
+    /// A commit's answer was lost: there may be events that nobody was told of. See [`Hub::take_doubt`].
+    pub fn doubt(&self) {
+        self.0.doubt.store(true, Ordering::Release);
+    }
+
+    /// Whether there was a doubt since the last call. Whoever asks compares [`Hub::online`] with the store then, and calls
+    /// [`Hub::raise`].
+    pub fn take_doubt(&self) -> bool {
+        self.0.doubt.swap(false, Ordering::AcqRel)
+    }
+
+    /// Everybody who is online, more or less: some come and go meanwhile.
+    pub fn online(&self) -> Vec<UserId> {
+        self.0.sessions.keys()
     }
 
     /// `from` writes to `to`, or has stopped. Expires by itself after 6 s without a renewal. Dropped when `from` is not

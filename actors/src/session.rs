@@ -89,6 +89,14 @@ pub fn announce(sessions: &Sessions, user: UserId, seq: i64, frame: impl FnOnce(
     });
 }
 
+/// Tells a user's session that events up to `newest` exist, without any of them.
+pub fn raise(sessions: &Sessions, user: UserId, newest: i64) {
+    sessions.with(&user, |session| {
+        session.shared.0.fetch_max(newest, Ordering::AcqRel);
+        may(&session.address, Mail::CatchUp);
+    });
+}
+
 /// Tells a user something that is not stored, if they are online and there is room.
 pub fn say(sessions: &Sessions, user: UserId, push: &Push<'_>) {
     sessions.with(&user, |session| {

@@ -213,6 +213,14 @@ pub fn position(connection: &mut DbConnection, user: UserId) -> Result<Option<Po
     }))
 }
 
+/// The newest `seq` of each of up to 1,000 users; 0 for an empty stream. One statement, by primary keys.
+pub fn newest(connection: &mut DbConnection, users: &[UserId]) -> Result<Vec<(UserId, i64)>, StoreError> {
+    Ok(streams::table
+        .filter(streams::user_id.eq_any(users))
+        .select((streams::user_id, streams::next_seq - 1))
+        .load(connection)?)
+}
+
 /// Up to `limit` events of a user from number `next` on, ascending. One statement: a range of the primary key. Begins
 /// later than `next` where that one is no longer kept.
 pub fn page(connection: &mut DbConnection, user: UserId, next: i64, limit: i64) -> Result<Vec<Event>, StoreError> {

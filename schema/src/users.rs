@@ -185,6 +185,14 @@ pub fn set_password(
     Ok(true)
 }
 
+/// When the latest revocation was, in milliseconds; 0 when there was none. One statement, by the primary key's end.
+pub fn last_revocation(connection: &mut DbConnection) -> Result<i64, StoreError> {
+    let last: Option<i64> = revocations::table
+        .select(diesel::dsl::max(revocations::changed_at))
+        .first(connection)?;
+    Ok(last.unwrap_or(0))
+}
+
 /// The revocations after `after` (milliseconds, exclusive), oldest first: when, whose tokens, and the version that valid
 /// ones carry since. Who goes on from the last one misses none. One statement: a range of the primary key.
 pub fn revoked_since(

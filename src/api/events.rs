@@ -123,7 +123,9 @@ async fn news(outbox: &Outbox, newest: i64) -> Result<(), ApiError> {
 
 async fn look(app: &App, ask: &Ask, resume: Option<Resume>) -> Result<(Answer, i64), ApiError> {
     let (user, version) = (ask.user, i64::from(ask.claims.version));
-    let read = app.store.read(move |connection| read(connection, user, version, resume.as_ref()));
+    let read = app
+        .store
+        .read(move |connection| read(connection, user, version, resume.as_ref()));
     let (position, start, next, events) = read.await?.ok_or(ApiError::InvalidToken)?;
     let gap = match start {
         Start::Gap { oldest, newest } => Some(Gap { oldest, newest }),

@@ -30,7 +30,11 @@ pub async fn set_follow(call: Call) -> Result<HttpResponse, ApiError> {
     let news = move |(_, events): &mut (Change, Vec<Event>)| {
         let news = News::from(std::mem::take(events));
         // Whatever the row said before: from now on they are not friends.
-        if on { news } else { news.also(move |hub| hub.unfriended(user, other)) }
+        if on {
+            news
+        } else {
+            news.also(move |hub| hub.unfriended(user, other))
+        }
     };
     match call.tell(set, news).await?.0 {
         Change::Unknown => Err(ApiError::NotFound("this user")),

@@ -6,11 +6,10 @@
 use actix_web::http::header::{HOST, HeaderValue, ORIGIN};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ovation_actors::connection::{self, Limits, Setup, SocketBounds};
+use ovation_actors::connection::{self, EchoSetup, Limits, Setup, SocketLimits, SocketTicket};
 use ovation_actors::outbox::Outbox;
 
 use super::params::bearer_token;
@@ -23,10 +22,17 @@ use crate::socket::Peer;
 /// `GET /ws`.
 pub async fn open(request: HttpRequest, payload: Payload, app: Data<App>) -> Result<HttpResponse, ApiError> {
     let app = app.get_ref().clone();
-    let setup = admit(&request, &app)?;
-    let outbox = Arc::clone(&setup.outbox);
-    let peer = Peer::new(app, outbox, bearer_token(&request));
-    Ok(connection::upgrade(&request, payload, Rc::new(peer), setup)?)
+    let ticket = admit(&request, &app)?;
+    let limits = limits(&app.config);
+    let outbox = Arc::new(Outbox::new(limits.outbox));
+    let setup = Setup {
+        operator: Box::new(Peer::new(app, Arc::clone(&outbox), bearer_token(&request))),
+        outbox,
+        limits,
+        hangup: hangup(&request),
+        ticket,
+    };
+    Ok(connection::upgrade(&request, payload, setup)?)
 }
 
 /// `GET /ws/echo`: not there unless `ws_echo` says so.
@@ -34,25 +40,22 @@ pub async fn open_echo(request: HttpRequest, payload: Payload, app: Data<App>) -
     if !app.config.ws_echo {
         return Err(ApiError::NotFound("this path"));
     }
-    let setup = admit(&request, &app)?;
+    let setup = EchoSetup {
+        ticket: admit(&request, &app)?,
+        limits: limits(&app.config),
+        hangup: hangup(&request),
+    };
     Ok(connection::upgrade_echo(&request, payload, setup)?)
 }
 
-fn admit(request: &HttpRequest, app: &App) -> Result<Setup, ApiError> {
+fn admit(request: &HttpRequest, app: &App) -> Result<SocketTicket, ApiError> {
     if app.draining.load(Ordering::Relaxed) {
         return Err(ApiError::Unavailable);
     }
     if !is_welcome_origin(request, &app.config) {
         return Err(ApiError::ForeignOrigin);
     }
-    let ticket = app.sockets.admit(request.peer_addr().map(|address| address.ip()))?;
-    let limits = limits(&app.config);
-    Ok(Setup {
-        outbox: Arc::new(Outbox::new(limits.outbox)),
-        limits,
-        hangup: hangup(request),
-        ticket,
-    })
+    Ok(app.sockets.admit(request.peer_addr().map(|address| address.ip()))?)
 }
 
 /// What the settings say of a connection.
@@ -67,10 +70,11 @@ pub fn limits(config: &Config) -> Limits {
 }
 
 /// How many sockets there may be.
-pub fn socket_bounds(config: &Config) -> SocketBounds {
-    SocketBounds {
+pub fn socket_limits(config: &Config) -> SocketLimits {
+    SocketLimits {
+        open: config.max_connections,
+        waiting: config.sockets_without_hello,
         per_address: config.sockets_per_address,
-        without_hello: config.sockets_without_hello,
     }
 }
 

@@ -157,12 +157,20 @@ fn one_origin(text: &str) -> Result<String, String> {
         && url.fragment().is_none()
         && url.username().is_empty()
         && url.password().is_none();
-    if plain { Ok(url.origin().ascii_serialization()) } else { Err(refused()) }
+    if plain {
+        Ok(url.origin().ascii_serialization())
+    } else {
+        Err(refused())
+    }
 }
 
 #[expect(clippy::ptr_arg, reason = "the table hands out the field's own type")]
 pub(super) fn show_origins(origins: &Vec<String>) -> String {
-    if origins.is_empty() { "none".to_owned() } else { origins.join(",") }
+    if origins.is_empty() {
+        "none".to_owned()
+    } else {
+        origins.join(",")
+    }
 }
 
 pub(super) fn switch(text: &str) -> Result<bool, String> {
@@ -173,7 +181,10 @@ pub(super) fn switch(text: &str) -> Result<bool, String> {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the table hands out the field's own type")]
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "the table hands out the field's own type"
+)]
 pub(super) fn show_switch(on: &bool) -> String {
     if *on { "on" } else { "off" }.to_owned()
 }

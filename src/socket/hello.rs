@@ -9,8 +9,8 @@ use ovation_schema::streams::{self, Position};
 use ovation_schema::{DbConnection, StoreError, UserId, messages, now_ms, users};
 use serde::Serialize;
 
-use super::refusal::{internal, limit_exceeded, of, of_store, unauthorized};
 use super::State;
+use super::refusal::{internal, limit_exceeded, of, of_store, unauthorized};
 use crate::app::App;
 use crate::auth::{Claims, TokenError};
 use crate::config::Config;
@@ -49,7 +49,7 @@ struct Limits {
 impl Limits {
     fn of(config: &Config) -> Self {
         Self {
-            message_bytes: ovation_actors::connection::MESSAGE_BYTES,
+            message_bytes: ovation_actors::connection::Limits::default().message_bytes,
             operations_per_second: config.operations_per_second,
             rooms: config.rooms_per_connection,
             connections: config.connections_per_user,

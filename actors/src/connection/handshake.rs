@@ -36,14 +36,14 @@ impl HandshakeError {
         }
     }
 
-    /// The header fields that belong to the answer.
+    /// The header fields that belong to the answer; names in lower case.
     pub const fn headers(self) -> &'static [(&'static str, &'static str)] {
         match self {
-            Self::NotGet => &[("Allow", "GET")],
+            Self::NotGet => &[("allow", "GET")],
             Self::NoUpgrade | Self::Version => &[
-                ("Sec-WebSocket-Version", "13"),
-                ("Upgrade", "websocket"),
-                ("Connection", "Upgrade"),
+                ("sec-websocket-version", "13"),
+                ("upgrade", "websocket"),
+                ("connection", "Upgrade"),
             ],
             Self::Key | Self::Subprotocol => &[],
         }

@@ -132,6 +132,14 @@ impl Sockets {
         }
     }
 
+    /// Closes every socket as [`Sockets::drain`] does, and goes on admitting them.
+    pub fn restart(&self, spread: Duration) {
+        let outboxes: Vec<_> = self.0.lock().outboxes.values().cloned().collect();
+        for outbox in outboxes {
+            outbox.close(restart(spread));
+        }
+    }
+
     /// How many there are.
     pub fn status(&self) -> SocketStatus {
         let counts = self.0.lock();

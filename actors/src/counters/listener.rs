@@ -12,6 +12,9 @@ pub trait Listener: Send + Sync + 'static {
 
     /// A flush has stored these events.
     fn told(&self, events: &[Event]);
+
+    /// A flush failed in a way that leaves open whether it has stored its events.
+    fn doubt(&self);
 }
 
 impl Listener for Hub {
@@ -21,5 +24,9 @@ impl Listener for Hub {
 
     fn told(&self, events: &[Event]) {
         self.announce(events);
+    }
+
+    fn doubt(&self) {
+        self.doubt();
     }
 }

@@ -137,6 +137,18 @@ impl<K: Eq + Hash, A: Actor<Context = Context<A>>, S: Default> Tenants<K, A, S> 
         self.read(key).contains_key(key)
     }
 
+    /// Everybody who has a seat, more or less: some come and go meanwhile.
+    pub fn keys(&self) -> Vec<K>
+    where
+        K: Copy,
+    {
+        let keys = |shard: &Shard<K, A, S>| -> Vec<K> {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            shard.keys().copied().collect()
+        };
+        self.shards.iter().flat_map(keys).collect()
+    }
+
     /// False while nobody has a seat. Whoever changed something first and asks then, and whoever takes a seat first and
     /// reads then, can't miss each other: the fence is the price of not taking a lock.
     pub fn is_needed(&self) -> bool {
