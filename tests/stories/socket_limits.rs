@@ -96,7 +96,15 @@ fn only_text_is_understood() {
     let mut raw = ann.socket().into_raw();
     raw.put_frame(true, 0x2, b"{}").unwrap();
     assert_eq!(Socket::over(raw).expect_close().0, 1003);
-    for text in ["{", "[]", "7", r#"{"t":5,"id":"1"}"#, r#"{"id":"1"}"#, r#"{"t":"ping"}"#] {
+    for text in [
+        "{",
+        "[]",
+        "7",
+        r#"{"t":5,"id":"1"}"#,
+        r#"{"id":"1"}"#,
+        r#"{"t":"ping"}"#,
+        r#"{"t":"ping","id":"1","d":[]}"#,
+    ] {
         let mut socket = ann.socket();
         socket.send_text(text);
         assert_eq!(socket.expect_close().0, 3501, "{text}");
@@ -107,7 +115,11 @@ fn only_text_is_understood() {
     assert_eq!(socket.expect_close().0, 3501);
     // Deep nesting is refused, not followed.
     let mut socket = ann.socket();
-    socket.send_text(&format!(r#"{{"t":"ping","id":"1","d":{}{}}}"#, "[".repeat(9_000), "]".repeat(9_000)));
+    socket.send_text(&format!(
+        r#"{{"t":"ping","id":"1","d":{}{}}}"#,
+        "[".repeat(9_000),
+        "]".repeat(9_000)
+    ));
     assert_eq!(socket.expect_close().0, 3501);
 }
 
@@ -143,7 +155,10 @@ fn a_connection_watches_so_many_rooms_and_friends() {
     socket.done("video.unwatch", &watch(0));
     socket.done("video.watch", &watch(2));
     let many: Vec<i64> = (1..=201).collect();
-    assert_eq!(socket.refused("presence.watch", &json!({ "user_ids": many })), "limit_exceeded");
+    assert_eq!(
+        socket.refused("presence.watch", &json!({ "user_ids": many })),
+        "limit_exceeded"
+    );
 }
 
 #[test]
@@ -181,17 +196,39 @@ fn who_may_open_a_socket() {
     let world = sqlite(|config| config.allowed_origins = vec!["https://friend.test".into()]);
     let address = world.address();
     let upgrade = |path: &str, headers: &[(&str, &str)]| RawSocket::upgrade(address, path, headers);
-    assert_eq!(upgrade("/ws", &[("Origin", "https://evil.test")]).map(|_| ()).unwrap_err().status, 403);
-    assert_eq!(upgrade("/ws", &[("Origin", "null")]).map(|_| ()).unwrap_err().status, 403);
+    assert_eq!(
+        upgrade("/ws", &[("Origin", "https://evil.test")])
+            .map(|_| ())
+            .unwrap_err()
+            .status,
+        403
+    );
+    assert_eq!(
+        upgrade("/ws", &[("Origin", "null")]).map(|_| ()).unwrap_err().status,
+        403
+    );
     upgrade("/ws", &[("Origin", "https://friend.test")]).unwrap();
     upgrade("/ws/", &[]).unwrap();
     let chosen = upgrade("/ws", &[("Sec-WebSocket-Protocol", "other, ovation.v1")]).unwrap();
     assert_eq!(chosen.protocol.as_deref(), Some("ovation.v1"));
-    let unknown = upgrade("/ws", &[("Sec-WebSocket-Protocol", "other")]).map(|_| ()).unwrap_err();
+    let unknown = upgrade("/ws", &[("Sec-WebSocket-Protocol", "other")])
+        .map(|_| ())
+        .unwrap_err();
     assert_eq!(unknown.status, 400);
-    assert_eq!(upgrade("/ws/echo", &[]).map(|_| ()).unwrap_err().refused_as(&[200, 404]).code, 1005);
+    assert_eq!(
+        upgrade("/ws/echo", &[])
+            .map(|_| ())
+            .unwrap_err()
+            .refused_as(&[200, 404])
+            .code,
+        1005
+    );
     let plain = world.get("/ws");
-    assert_eq!(plain.status, 400, "no upgrade: {}", plain.text());
+    assert_eq!(plain.status, 426, "no upgrade: {}", plain.text());
+    assert_eq!(
+        (plain.header("upgrade"), plain.header("sec-websocket-version")),
+        (Some("websocket"), Some("13"))
+    );
     // Compression is never agreed to, and a token in the URL is nobody's.
     let ann = world.register("ann");
     let offered = [("Sec-WebSocket-Extensions", "permessage-deflate")];
@@ -207,7 +244,11 @@ fn a_token_in_the_header_stands_in_for_the_one_in_hello() {
     let bearer = format!("Bearer {}", ann.token);
     let open = || Socket::over(RawSocket::upgrade(world.address(), "/ws", &[("Authorization", &bearer)]).unwrap());
     assert_eq!(open().hello_with(&json!({}))["user_id"], json!(ann.id));
-    assert_eq!(open().hello(&ben.token)["user_id"], json!(ben.id), "the frame is nearer");
+    assert_eq!(
+        open().hello(&ben.token)["user_id"],
+        json!(ben.id),
+        "the frame is nearer"
+    );
 }
 
 #[test]
@@ -217,10 +258,16 @@ fn the_standard_is_kept() {
     let mut raw = ann.socket().into_raw();
     raw.put_frame(true, opcode::PING, b"are you there").unwrap();
     let pong = raw.frame().unwrap();
-    assert_eq!((pong.opcode, pong.payload.as_slice()), (opcode::PONG, b"are you there".as_slice()));
+    assert_eq!(
+        (pong.opcode, pong.payload.as_slice()),
+        (opcode::PONG, b"are you there".as_slice())
+    );
     raw.put_frame(true, opcode::CLOSE, &1000_u16.to_be_bytes()).unwrap();
     let close = raw.frame().unwrap();
-    assert_eq!((close.opcode, &close.payload[..2]), (opcode::CLOSE, 1000_u16.to_be_bytes().as_slice()));
+    assert_eq!(
+        (close.opcode, &close.payload[..2]),
+        (opcode::CLOSE, 1000_u16.to_be_bytes().as_slice())
+    );
     assert!(raw.frame().is_none(), "the server ends the TCP connection");
     // Not masked; a reserved bit; a text that is none; a close code that nobody may send.
     let mut unmasked = client_frame(true, opcode::TEXT, b"{}");
@@ -229,7 +276,12 @@ fn the_standard_is_kept() {
     reserved[0] |= 0x40;
     let invalid = client_frame(true, opcode::TEXT, &[0xFF, 0xFE]);
     let unknown_code = client_frame(true, opcode::CLOSE, &1005_u16.to_be_bytes());
-    for (bytes, code) in [(unmasked, 1002), (reserved, 1002), (invalid, 1007), (unknown_code, 1002)] {
+    for (bytes, code) in [
+        (unmasked, 1002),
+        (reserved, 1002),
+        (invalid, 1007),
+        (unknown_code, 1002),
+    ] {
         let mut raw = ann.socket().into_raw();
         raw.put(&bytes).unwrap();
         assert_eq!(Socket::over(raw).expect_close().0, code);
@@ -252,7 +304,10 @@ fn a_silent_peer_is_closed_and_one_that_answers_is_not() {
         }
         lively.so_far();
     };
-    assert_eq!((close.opcode, &close.payload[..2]), (opcode::CLOSE, 3012_u16.to_be_bytes().as_slice()));
+    assert_eq!(
+        (close.opcode, &close.payload[..2]),
+        (opcode::CLOSE, 3012_u16.to_be_bytes().as_slice())
+    );
     assert!(began.elapsed() >= Duration::from_secs(2), "{:?}", began.elapsed());
     assert_eq!(lively.so_far(), Vec::<Value>::new());
 }

@@ -99,7 +99,10 @@ fn the_last_count_always_arrives_and_frames_are_few(kind: Kind) {
     world.flush();
     let mut late = Socket::connect(&world);
     late.hello_with(&json!({}));
-    assert_eq!(late.done("video.watch", &watch(video.id))["favorite_count"], json!(likes));
+    assert_eq!(
+        late.done("video.watch", &watch(video.id))["favorite_count"],
+        json!(likes)
+    );
 }
 
 fn guests_watch_videos_and_nothing_else(kind: Kind) {
@@ -114,7 +117,10 @@ fn guests_watch_videos_and_nothing_else(kind: Kind) {
     guest.done("video.watch", &watch(video.id));
     guest.done("video.unwatch", &watch(video.id));
     for (t, d) in [
-        ("message.send", json!({ "to_user_id": ann.id, "content": "x", "key": "k".repeat(20) })),
+        (
+            "message.send",
+            json!({ "to_user_id": ann.id, "content": "x", "key": "k".repeat(20) }),
+        ),
         ("message.history", json!({ "with_user_id": ann.id })),
         ("message.read", json!({ "with_user_id": ann.id, "message_id": 1 })),
         ("typing", json!({ "to_user_id": ann.id, "on": true })),
@@ -133,7 +139,11 @@ fn rooms_are_left_and_joined_again(kind: Kind) {
     let video = ann.publishes("sea");
     let mut socket = ann.socket();
     socket.done("video.watch", &watch(video.id));
-    assert_eq!(socket.done("video.watch", &watch(video.id))["viewers"], json!(1), "once");
+    assert_eq!(
+        socket.done("video.watch", &watch(video.id))["viewers"],
+        json!(1),
+        "once"
+    );
     socket.done("video.unwatch", &watch(video.id));
     socket.done("video.unwatch", &watch(video.id));
     ben.favorites(&video);
@@ -172,7 +182,10 @@ fn those_who_are_told_are_told_once(kind: Kind) {
     let mut socket = ann.socket();
     ben.follows(&ann);
     let follow = socket.next_event();
-    assert_eq!(follow, json!({ "t": "follow.new", "seq": 1, "d": { "user_id": ben.id, "name": "ben" } }));
+    assert_eq!(
+        follow,
+        json!({ "t": "follow.new", "seq": 1, "d": { "user_id": ben.id, "name": "ben" } })
+    );
     ben.unfollows(&ann);
     ben.follows(&ann);
     let comment = ben.comments(&video, "first");
@@ -180,7 +193,12 @@ fn those_who_are_told_are_told_once(kind: Kind) {
     let told = socket.next_event();
     assert_eq!((&told["t"], &told["seq"]), (&json!("comment.new"), &json!(2)));
     assert_eq!(
-        (&told["d"]["comment_id"], &told["d"]["video_id"], &told["d"]["user_id"], &told["d"]["content"]),
+        (
+            &told["d"]["comment_id"],
+            &told["d"]["video_id"],
+            &told["d"]["user_id"],
+            &told["d"]["content"]
+        ),
         (&json!(comment.id), &json!(video.id), &json!(ben.id), &json!("first"))
     );
     ben.favorites(&video);
@@ -207,7 +225,11 @@ fn friends_see_each_other_come_and_go(kind: Kind) {
     let mut socket = ann.socket();
     let both = json!({ "user_ids": [ben.id, cid.id, 999_999] });
     let watched = socket.done("presence.watch", &both);
-    assert_eq!(watched, json!({ "users": [{ "user_id": ben.id, "online": false }] }), "friends only");
+    assert_eq!(
+        watched,
+        json!({ "users": [{ "user_id": ben.id, "online": false }] }),
+        "friends only"
+    );
     let (phone, desk) = (ben.socket(), ben.socket());
     assert_eq!(
         socket.next_event(),
@@ -243,9 +265,16 @@ fn typing_goes_to_one_and_ends_by_itself(kind: Kind) {
     assert_eq!(reader.next_event(), heard(true));
     let began = Instant::now();
     assert_eq!(reader.next_event(), heard(false));
-    assert!(began.elapsed() > Duration::from_secs(4), "by itself, after 6 s: {:?}", began.elapsed());
+    assert!(
+        began.elapsed() > Duration::from_secs(4),
+        "by itself, after 6 s: {:?}",
+        began.elapsed()
+    );
     assert_eq!(other.so_far(), Vec::<Value>::new());
-    assert_eq!(writer.refused("typing", &json!({ "to_user_id": ann.id, "on": true })), "bad_request");
+    assert_eq!(
+        writer.refused("typing", &json!({ "to_user_id": ann.id, "on": true })),
+        "bad_request"
+    );
 }
 
 fn followers_hear_of_a_publish_and_others_of_a_number(kind: Kind) {

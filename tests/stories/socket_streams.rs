@@ -150,7 +150,8 @@ fn a_restart_says_when_to_come_back_and_loses_nothing(kind: Kind) {
 
 fn poll(who: &Persona, query: &str) -> Reply {
     let bearer = format!("Bearer {}", who.token);
-    who.site().get_with(&format!("/events?{query}"), &[("Authorization", &bearer)])
+    who.site()
+        .get_with(&format!("/events?{query}"), &[("Authorization", &bearer)])
 }
 
 fn the_long_poll_gives_the_same_events(kind: Kind) {
@@ -158,7 +159,10 @@ fn the_long_poll_gives_the_same_events(kind: Kind) {
     let (ann, ben) = pair(&world);
     let epoch = epoch(&ben);
     let begin = poll(&ben, "").success();
-    assert_eq!((&begin["epoch"], &begin["next_seq"], &begin["events"]), (&json!(epoch), &json!(0), &json!([])));
+    assert_eq!(
+        (&begin["epoch"], &begin["next_seq"], &begin["events"]),
+        (&json!(epoch), &json!(0), &json!([]))
+    );
     let mut socket = ben.socket();
     ann.tells(&ben, "one");
     ann.follows(&ben);
@@ -168,15 +172,29 @@ fn the_long_poll_gives_the_same_events(kind: Kind) {
     assert_eq!(answer.get("gap"), None);
     let answer = poll(&ben, &format!("epoch={epoch}&since=2&wait=0")).success();
     assert_eq!((&answer["events"], &answer["next_seq"]), (&json!([]), &json!(2)));
-    for query in [format!("epoch={epoch}&since=3&wait=0"), "epoch=x&since=1&wait=0".into(), "since=1&wait=0".into()] {
+    for query in [
+        format!("epoch={epoch}&since=3&wait=0"),
+        "epoch=x&since=1&wait=0".into(),
+        "since=1&wait=0".into(),
+    ] {
         let answer = poll(&ben, &query).success();
         assert_eq!(answer["gap"], json!({ "oldest": 1, "newest": 2 }), "{query}");
-        assert_eq!((&answer["events"], &answer["next_seq"]), (&json!([]), &json!(2)), "{query}");
+        assert_eq!(
+            (&answer["events"], &answer["next_seq"]),
+            (&json!([]), &json!(2)),
+            "{query}"
+        );
     }
     for query in ["since=-1", "since=x", "since=1&wait=61", "since=1&wait=-1"] {
         poll(&ben, query).refused();
     }
-    assert_eq!(world.get(&format!("/events?since=0&token={}", ben.token)).refused().code, 1001);
+    assert_eq!(
+        world
+            .get(&format!("/events?since=0&token={}", ben.token))
+            .refused()
+            .code,
+        1001
+    );
     assert_eq!(poll(&ben.with_token("nonsense"), "since=0").refused().code, 1001);
 }
 
@@ -213,7 +231,11 @@ fn a_long_poll_is_bounded(kind: Kind) {
         (world.server().hub_status().connections == 0).then_some(())
     });
     let socket = ben.socket();
-    assert_eq!(poll(&ben, &format!("epoch={epoch}&since=0")).refused().code, 2001, "it counts as a connection");
+    assert_eq!(
+        poll(&ben, &format!("epoch={epoch}&since=0")).refused().code,
+        2001,
+        "it counts as a connection"
+    );
     drop(socket);
     for n in 0..501 {
         ann.tells(&ben, &format!("{n}"));
@@ -222,5 +244,8 @@ fn a_long_poll_is_bounded(kind: Kind) {
         (world.server().hub_status().connections == 0).then_some(())
     });
     let answer = poll(&ben, &format!("epoch={epoch}&since=0")).success();
-    assert_eq!((answer["events"].as_array().unwrap().len(), &answer["next_seq"]), (500, &json!(500)));
+    assert_eq!(
+        (answer["events"].as_array().unwrap().len(), &answer["next_seq"]),
+        (500, &json!(500))
+    );
 }
