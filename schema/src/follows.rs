@@ -83,13 +83,17 @@ pub fn followers_among(
     followee: UserId,
     ids: &[UserId],
 ) -> Result<Vec<UserId>, StoreError> {
-    Ok(follows::table
+    let pairs: Vec<(UserId, bool)> = follows::table
         .filter(follows::follower_id.eq_any(ids))
         // Nobody has the id 0; see `among`.
         .filter(follows::followee_id.eq_any([followee, UserId(0)]))
-        .filter(follows::active.eq(true))
-        .select(follows::follower_id)
-        .load(connection)?)
+        // Asked for `active` as well, SQLite takes the index that has it and reads everybody who follows.
+        .select((follows::follower_id, follows::active))
+        .load(connection)?;
+    Ok(pairs
+        .into_iter()
+        .filter_map(|(user, active)| active.then_some(user))
+        .collect())
 }
 
 /// Those of `ids` who are friends of `user`: each follows the other. At most 1,000 at a time. One statement, two look-ups

@@ -6,4 +6,5 @@ mod mariadb;
 mod plans;
 mod sqlite;
 mod storms;
+mod streams;
 mod world;

@@ -145,7 +145,7 @@ const CASES: &[Case] = &[
         "send",
         |db| rolled_back(db, send),
         2,
-        "PRIMARY|messages_key|messages_conversation",
+        "PRIMARY|messages_key|messages_conversation|const tables",
         false,
     ),
     (
