@@ -108,20 +108,24 @@ impl Outbox {
             return;
         }
         let older = slot.and_then(|_| waiting.ephemeral.iter().position(|(other, _)| *other == slot));
-        if let Some(older) = older {
+        if let Some(older) = older.filter(|older| waiting.can_replace(*older, frame, self.limits)) {
             waiting.bytes += frame.len();
             waiting.bytes -= waiting.ephemeral[older].1.len();
             waiting.ephemeral[older].1 = frame.clone();
-        } else if waiting.has_room(frame.len(), self.limits)
+            return self.news(waiting);
+        }
+        if let Some((_, older)) = older.and_then(|older| waiting.ephemeral.remove(older)) {
+            waiting.bytes -= older.len();
+        }
+        if waiting.has_room(frame.len(), self.limits)
             || (slot.is_some() && waiting.make_room(frame.len(), self.limits, Waiting::drop_without_slot))
         {
             waiting.bytes += frame.len();
             waiting.ephemeral.push_back((slot, frame.clone()));
+            self.news(waiting);
         } else {
             waiting.dropped += 1;
-            return;
         }
-        self.news(waiting);
     }
 
     /// Forgets what waits in a slot, because whoever asked for it does not want it any more.
@@ -220,6 +224,10 @@ impl Outbox {
 impl Waiting {
     fn has_room(&self, bytes: usize, limits: OutboxLimits) -> bool {
         self.durable.len() + self.ephemeral.len() < limits.frames && self.bytes + bytes <= limits.bytes
+    }
+
+    fn can_replace(&self, older: usize, frame: &Frame, limits: OutboxLimits) -> bool {
+        self.bytes - self.ephemeral[older].1.len() + frame.len() <= limits.bytes
     }
 
     /// Has ephemeral events dropped until there is room. Nothing is dropped where that could not make enough.
