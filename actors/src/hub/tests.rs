@@ -4,6 +4,7 @@ mod chores;
 mod fakes;
 mod feeds;
 mod presences;
+mod room_model;
 mod rooms;
 mod sessions;
 
@@ -44,16 +45,21 @@ impl World {
 
     /// A new like, as the counters make it: into the overlay, then the hub hears of it.
     fn like(&mut self, video: i64) {
+        self.change(video, true);
+    }
+
+    /// One more like of a video, or one less.
+    fn change(&mut self, video: i64, on: bool) {
         self.position += 1;
+        let position = self.position;
         let like = Like {
-            user: UserId(1_000 + self.position),
+            user: UserId(1_000 + position),
             video: VideoId(video),
             author: UserId(1),
-            on: true,
-            was: Some(false),
+            on,
+            was: Some(!on),
             at_ms: 0,
         };
-        let position = self.position;
         self.overlay.apply(&[Entry { position, like }]);
         self.hub.liked(&mut [VideoId(video)].into_iter());
     }

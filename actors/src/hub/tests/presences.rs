@@ -36,6 +36,7 @@ fn friends_come_at_once_and_go_after_a_grace() {
         let (_, again) = world.hub.watch_presence(UserId(1), &[UserId(2)], outbox());
         assert!(again[0].last_seen.is_some(), "the store may not know yet");
         drop(watch);
+        settle().await;
         let _friend = world.hub.attach(UserId(2), 1, outbox()).unwrap();
         settle().await;
         assert!(heard(&watching).is_empty());
