@@ -4,12 +4,14 @@ pub mod answer;
 pub mod clip;
 pub mod crowd;
 pub mod folders;
+pub mod frames;
 pub mod mariadb;
 pub mod persona;
 pub mod process;
 pub mod raw;
 pub mod shapes;
 pub mod site;
+pub mod socket;
 pub mod together;
 pub mod world;
 
@@ -17,6 +19,7 @@ pub use answer::Reply;
 pub use persona::Persona;
 pub use shapes::{Comment, User, Video};
 pub use site::{ENDPOINTS, Params, Site, TokenRule};
+pub use socket::Socket;
 pub use together::{at_once, eventually};
 pub use world::{Kind, World};
 

@@ -28,6 +28,11 @@ impl Wire {
         self.read(false)
     }
 
+    /// The connection itself, with what was already read of it, for what comes after an upgrade.
+    pub fn into_stream(self) -> BufReader<TcpStream> {
+        self.0
+    }
+
     /// Reads the answer to a HEAD request, which has no body whatever its headers say.
     pub fn answer_to_head(&mut self) -> Option<Reply> {
         self.read(true)
@@ -78,7 +83,7 @@ impl Wire {
                 headers,
                 body: Vec::new(),
             };
-            if !(head || status == 204 || status == 304) {
+            if !(head || matches!(status, 101 | 204 | 304)) {
                 reply.body = self.body(&reply);
             }
             return Some(reply);
