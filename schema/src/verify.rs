@@ -232,10 +232,10 @@ fn mend_all(connection: &mut DbConnection) -> Result<Vec<Difference>, StoreError
     }
 }
 
-fn mending(counter: &str, id: i64, counted: i64) -> Option<String> {
-    if let Some(Counter { table, column, .. }) = COUNTERS.iter().find(|known| known.name == counter) {
+fn mending(name: &str, id: i64, counted: i64) -> Option<String> {
+    if let Some(Counter { table, column, .. }) = COUNTERS.iter().find(|known| known.name == name) {
         return Some(format!("UPDATE {table} SET {column} = {counted} WHERE id = {id}"));
     }
-    let check = CHECKS.iter().find(|known| known.name == counter)?;
+    let check = CHECKS.iter().find(|known| known.name == name)?;
     Some(check.mend.replace("{id}", &id.to_string()))
 }

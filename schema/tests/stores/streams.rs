@@ -84,7 +84,7 @@ async fn happen(store: &Store, all: &[UserId], videos: &[VideoId], n: usize) -> 
     match n % 5 {
         0 | 1 => tell(store, (a, b), "hello").await.2,
         2 => {
-            let set = store.write(move |db| follows::set(db, a, b, n % 2 == 0, 5));
+            let set = store.write(move |db| follows::set(db, a, b, n.is_multiple_of(2), 5));
             set.await.unwrap().1
         }
         3 => {
