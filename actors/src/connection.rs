@@ -18,6 +18,7 @@ mod keeper;
 mod limits;
 mod message;
 mod outgoing;
+mod protocol;
 mod rate;
 mod request;
 mod sockets;

@@ -1,5 +1,11 @@
 //! Connections over real sockets: a worker of actix-web on one side, plain TCP on the other.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "this is a test, helpers included"
+)]
+
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;

@@ -104,7 +104,7 @@ impl Decoder {
     }
 
     /// The next message, or `None` until more bytes come. A violation and a close are the last thing that is said.
-    pub fn next(&mut self) -> Result<Option<Message>, Violation> {
+    pub fn next_message(&mut self) -> Result<Option<Message>, Violation> {
         let result = self.advance();
         if matches!(result, Err(_) | Ok(Some(Message::Close(_)))) {
             *self = Self {

@@ -4,25 +4,20 @@
 //! bounds that follow from it: nothing new is taken in while something waits to be handed to the socket, so a client
 //! that does not read holds up nobody but itself. Knows neither HTTP nor actors: `transport` polls it.
 
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_util::future::LocalBoxFuture;
-use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use ovation_schema::streams::Event;
-use tokio::time::Sleep;
+use futures_util::{Stream, StreamExt as _};
 
 use super::codec::Decoder;
 use super::keeper::{Watched, now};
 use super::message::Message;
 use super::outgoing::Outgoing;
+use super::protocol::Protocol;
 use super::sockets::SocketTicket;
-use super::state::{Job, State};
-use super::stream::Need;
 use crate::close::{Close, CloseCode};
-use crate::operator::{Denied, Greeting, Operator, Refusal};
+use crate::operator::Operator;
 use crate::push::{Frame, Opcode};
 
 /// After so many rounds of one poll the connection lets others have a turn.
@@ -68,23 +63,6 @@ enum Talk {
     Over,
 }
 
-/// A connection that speaks our protocol, with what it is waiting for.
-struct Protocol {
-    state: State,
-    operator: Box<dyn Operator>,
-    work: Option<Work>,
-    page: Option<LocalBoxFuture<'static, Result<Vec<Event>, Refusal>>>,
-    /// Only while something is missing in the stream: no connection has a timer otherwise.
-    pause: Option<Pin<Box<Sleep>>>,
-    /// The stream's position moved by itself: what waits in the outbox may be next now.
-    moved: bool,
-}
-
-enum Work {
-    Greet(LocalBoxFuture<'static, Result<Greeting, Denied>>),
-    Call(LocalBoxFuture<'static, Result<String, Refusal>>),
-}
-
 impl<S> Driver<S> {
     /// A connection for `operator`; without one it echoes. The keeper must watch it.
     pub(super) fn new(
@@ -95,14 +73,7 @@ impl<S> Driver<S> {
     ) -> Self {
         ticket.reach(&watched.outbox);
         let talk = match operator {
-            Some(operator) => Talk::Protocol(Box::new(Protocol {
-                state: State::new(&watched.limits, watched.opened),
-                operator,
-                work: None,
-                page: None,
-                pause: None,
-                moved: false,
-            })),
+            Some(operator) => Talk::Protocol(Box::new(Protocol::new(operator, &watched))),
             None => Talk::Echo,
         };
         let mut driver = Self {
@@ -159,13 +130,7 @@ impl<S> Driver<S> {
 
     fn text(&mut self, text: &str) {
         let result = match &mut self.talk {
-            Talk::Protocol(protocol) => {
-                let result = protocol
-                    .state
-                    .text(text, now(), ovation_schema::now_ms(), &mut self.out);
-                self.watched.said_hello.set(protocol.state.said_hello());
-                result
-            }
+            Talk::Protocol(protocol) => protocol.text(text, &self.watched, &mut self.out),
             Talk::Echo => {
                 self.out.push(Frame::text(text));
                 Ok(())
@@ -182,19 +147,19 @@ impl<S> Driver<S> {
         if self.life != Life::Open {
             return false;
         }
-        let open = match &mut self.talk {
+        let close = match &mut self.talk {
             Talk::Protocol(protocol) => protocol.outbox(context, &self.watched, &mut self.out),
             Talk::Echo | Talk::Over => match self.watched.outbox.poll_take(context, None) {
                 Poll::Ready(taken) => {
                     if taken.ping {
                         self.out.push(Frame::new(Opcode::Ping, b""));
                     }
-                    Some(taken.close)
+                    Poll::Ready(taken.close)
                 }
-                Poll::Pending => None,
+                Poll::Pending => Poll::Pending,
             },
         };
-        let Some(close) = open else {
+        let Poll::Ready(close) = close else {
             return false;
         };
         if let Some(close) = close {
@@ -208,13 +173,8 @@ impl<S> Driver<S> {
         let Talk::Protocol(protocol) = &mut self.talk else {
             return false;
         };
-        match protocol.work(context, &self.watched, &mut self.ticket, &mut self.out) {
-            Ok(moved) => {
-                let Talk::Protocol(protocol) = &mut self.talk else {
-                    return moved;
-                };
-                protocol.stream(context, &mut self.out) || moved
-            }
+        match protocol.poll(context, &self.watched, &mut self.ticket, &mut self.out) {
+            Ok(moved) => moved,
             Err(close) => {
                 self.close(close, Life::Closing);
                 true
@@ -262,7 +222,7 @@ where
         if self.life >= Life::Ending {
             return false;
         }
-        match self.decoder.next() {
+        match self.decoder.next_message() {
             Ok(Some(message)) => {
                 self.message(message);
                 return true;
@@ -301,112 +261,6 @@ where
 impl<S> Drop for Driver<S> {
     fn drop(&mut self) {
         self.watched.outbox.end();
-    }
-}
-
-impl Protocol {
-    /// Takes what waits; the close that stands in it. None where nothing is new.
-    fn outbox(&mut self, context: &mut Context<'_>, watched: &Watched, out: &mut Outgoing) -> Option<Option<Close>> {
-        let live = self.state.position.as_ref().and_then(super::stream::Position::live);
-        let mut taken = match (live, std::mem::take(&mut self.moved)) {
-            (Some(next), true) => watched.outbox.take(next),
-            _ => match watched.outbox.poll_take(context, live) {
-                Poll::Ready(taken) => taken,
-                Poll::Pending => return None,
-            },
-        };
-        if let Some(position) = &mut self.state.position {
-            position.taken(&mut taken, now(), out);
-        }
-        if taken.ping {
-            out.push(Frame::new(Opcode::Ping, b""));
-        }
-        if self.state.is_open() {
-            taken.ephemeral.into_iter().for_each(|frame| out.push(frame));
-        }
-        Some(taken.close)
-    }
-
-    /// Hands on answers and asks the next question; whether anything moved.
-    fn work(
-        &mut self,
-        context: &mut Context<'_>,
-        watched: &Watched,
-        ticket: &mut SocketTicket,
-        out: &mut Outgoing,
-    ) -> Result<bool, Close> {
-        let mut moved = false;
-        if self.work.is_none()
-            && let Some(job) = self.state.job()
-        {
-            self.work = Some(match job {
-                Job::Greet(hello) => Work::Greet(self.operator.greet(hello)),
-                Job::Call(request) => Work::Call(self.operator.call(request)),
-            });
-            moved = true;
-        }
-        match &mut self.work {
-            Some(Work::Greet(greeting)) => {
-                let Poll::Ready(answer) = greeting.poll_unpin(context) else {
-                    return Ok(moved);
-                };
-                self.work = None;
-                self.state.greeted(answer.as_ref(), out)?;
-                ticket.greeted();
-                if let Ok(Greeting {
-                    member: Some(member), ..
-                }) = &answer
-                {
-                    watched.expires_at.set(member.expires_at);
-                }
-                self.moved = true;
-            }
-            Some(Work::Call(call)) => {
-                let Poll::Ready(answer) = call.poll_unpin(context) else {
-                    return Ok(moved);
-                };
-                self.work = None;
-                self.state.answered(answer.as_ref().map(String::as_str), out);
-            }
-            None => return Ok(moved),
-        }
-        Ok(true)
-    }
-
-    /// Reads the store where the stream needs it; whether anything moved.
-    fn stream(&mut self, context: &mut Context<'_>, out: &mut Outgoing) -> bool {
-        let Some(position) = &mut self.state.position else {
-            return false;
-        };
-        let mut moved = false;
-        if self.page.is_none() && out.is_empty() {
-            match position.need(now()) {
-                Some(Need::Page(user, next)) => self.page = Some(self.operator.page(user, next)),
-                Some(Need::Until(at)) => match &mut self.pause {
-                    Some(pause) if pause.deadline() == at.into() => {}
-                    pause => *pause = Some(Box::pin(tokio::time::sleep_until(at.into()))),
-                },
-                None => self.pause = None,
-            }
-        }
-        if let Some(page) = &mut self.page
-            && let Poll::Ready(answer) = page.poll_unpin(context)
-        {
-            self.page = None;
-            match answer {
-                Ok(events) => position.page(&events, now(), out),
-                Err(_) => position.failed(now()),
-            }
-            self.moved = true;
-            moved = true;
-        }
-        if let Some(pause) = &mut self.pause
-            && pause.as_mut().poll(context).is_ready()
-        {
-            self.pause = None;
-            moved = true;
-        }
-        moved
     }
 }
 

@@ -190,12 +190,11 @@ thread_local! {
 /// first one; needs a runtime with local tasks.
 pub(super) fn watch(watched: &Rc<Watched>) {
     let new = Kept::new(watched);
-    KEPT.with_borrow_mut(|kept| match kept {
-        Some(kept) => kept.push(new),
-        None => {
-            *kept = Some(vec![new]);
+    KEPT.with_borrow_mut(|kept| {
+        if kept.is_none() {
             tokio::task::spawn_local(keep(Running));
         }
+        kept.get_or_insert_default().push(new);
     });
 }
 
@@ -205,7 +204,7 @@ struct Running;
 impl Drop for Running {
     fn drop(&mut self) {
         // At the end of the thread the list may be gone before.
-        let _ = KEPT.try_with(|kept| kept.take());
+        let _ = KEPT.try_with(RefCell::take);
     }
 }
 

@@ -46,7 +46,7 @@ impl Default for Limits {
             },
             hello: Duration::from_secs(5),
             heartbeat: Duration::from_secs(25),
-            silent: Duration::from_secs(60),
+            silent: Duration::from_mins(1),
             stall: Duration::from_secs(10),
             hangup: Duration::from_secs(3),
             close: Duration::from_secs(5),

@@ -82,7 +82,7 @@ mod tests {
     #[test]
     fn small_frames_go_together_and_large_ones_are_not_copied() {
         let mut outgoing = Outgoing::default();
-        let large = Frame::new(Opcode::Text, &[b'x'; 20_000]);
+        let large = Frame::new(Opcode::Text, &vec![b'x'; 20_000]);
         for text in ["a", "bc"] {
             outgoing.push(Frame::text(text));
         }

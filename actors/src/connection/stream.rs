@@ -99,14 +99,12 @@ impl Position {
         if self.reading || self.newest < self.next {
             return None;
         }
-        match self.not_before.filter(|at| *at > now) {
-            Some(at) => Some(Need::Until(at)),
-            None => {
-                self.not_before = None;
-                self.reading = true;
-                Some(Need::Page(self.user, self.next))
-            }
+        if let Some(at) = self.not_before.filter(|at| *at > now) {
+            return Some(Need::Until(at));
         }
+        self.not_before = None;
+        self.reading = true;
+        Some(Need::Page(self.user, self.next))
     }
 
     /// A page came. Events are sent as long as they follow each other; the next page shows what does not.

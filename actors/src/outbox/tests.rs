@@ -14,6 +14,7 @@ fn frame(text: &str) -> Frame {
     Frame::text(text)
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it is what `put` takes")]
 fn slot(video: i64) -> Option<Slot> {
     Some(Slot::Counters(VideoId(video)))
 }

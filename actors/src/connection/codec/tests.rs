@@ -13,11 +13,11 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         length @ 0..=125 => bytes.push(0x80 | u8::try_from(length).unwrap()),
         length @ 126..=0xFFFF => {
-            bytes.push(0x80 | 126);
+            bytes.push(0x80 | 0x7E);
             bytes.extend(u16::try_from(length).unwrap().to_be_bytes());
         }
         length => {
-            bytes.push(0x80 | 127);
+            bytes.push(0x80 | 0x7F);
             bytes.extend((length as u64).to_be_bytes());
         }
     }
@@ -37,7 +37,7 @@ fn decode_chunks<'a>(chunks: impl IntoIterator<Item = &'a [u8]>, limit: usize) -
     for chunk in chunks {
         decoder.push(Bytes::copy_from_slice(chunk));
         loop {
-            match decoder.next() {
+            match decoder.next_message() {
                 Ok(Some(message)) => messages.push(message),
                 Ok(None) => break,
                 Err(violation) => return (messages, Some(violation)),
@@ -87,9 +87,9 @@ fn section_1_payloads_of_every_form_of_length() {
 
 #[test]
 fn lengths_need_not_be_minimal_but_below_2_to_the_63() {
-    let long = [&[0x81, 0x80 | 126, 0, 1][..], &MASK, &[b'a' ^ MASK[0]]].concat();
+    let long = [&[0x81, 0x80 | 0x7E, 0, 1][..], &MASK, &[b'a' ^ MASK[0]]].concat();
     let longest = [
-        &[0x81, 0x80 | 127, 0, 0, 0, 0, 0, 0, 0, 1][..],
+        &[0x81, 0x80 | 0x7F, 0, 0, 0, 0, 0, 0, 0, 1][..],
         &MASK,
         &[b'b' ^ MASK[0]],
     ]
@@ -302,9 +302,10 @@ fn section_7_closing() {
         let valid = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
         let bytes = close(code, b"");
         let (messages, violation) = decode_chunks([&bytes[..]], LIMIT);
-        match valid {
-            true => assert_eq!((messages, violation), (vec![Message::Close(Some(code))], None)),
-            false => assert_eq!((messages, violation), (vec![], Some(Violation::Protocol)), "{code}"),
+        if valid {
+            assert_eq!((messages, violation), (vec![Message::Close(Some(code))], None));
+        } else {
+            assert_eq!((messages, violation), (vec![], Some(Violation::Protocol)), "{code}");
         }
     }
 }
@@ -349,13 +350,13 @@ fn the_bound_is_kept_from_the_header_on() {
 fn nothing_is_held_between_messages_nor_for_promises() {
     let mut decoder = Decoder::new(LIMIT);
     decoder.push(frame(0x81, b"hello").into());
-    assert!(decoder.next().unwrap().is_some() && decoder.next().unwrap().is_none());
+    assert!(decoder.next_message().unwrap().is_some() && decoder.next_message().unwrap().is_none());
     assert!(!decoder.is_partial());
     assert_eq!(decoder.input.as_ptr(), Bytes::new().as_ptr());
     assert_eq!(decoder.control.capacity(), 0);
     // A header that promises a megabyte has nothing set aside for it.
-    decoder.push(Bytes::copy_from_slice(&frame(0x82, &[0; 1 << 20])[..20]));
-    assert!(decoder.next().unwrap().is_none() && decoder.is_partial());
+    decoder.push(Bytes::copy_from_slice(&frame(0x82, &vec![0; 1 << 20])[..20]));
+    assert!(decoder.next_message().unwrap().is_none() && decoder.is_partial());
     assert!(decoder.message.as_mut().unwrap().buffer().capacity() < 64);
     assert!(size_of::<Decoder>() <= 176, "{}", size_of::<Decoder>());
 }

@@ -1,17 +1,18 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use futures_util::future;
+use futures_util::future::{self, FutureExt as _, LocalBoxFuture};
 use ovation_schema::UserId;
-use ovation_schema::streams::EventKind;
+use ovation_schema::streams::{Event, EventKind};
 
 use super::super::limits::Limits;
 use super::super::sockets::{SocketLimits, Sockets};
 use super::*;
-use crate::operator::{Hello, Member, RefusalCode, Request, Start};
+use crate::operator::{Denied, Greeting, Hello, Member, Refusal, RefusalCode, Request, Start};
 use crate::outbox::Outbox;
 
 /// What a client has sent; `None` is the end of its side.
@@ -137,7 +138,7 @@ impl Talk {
 
     /// A client's frame, masked with zeros.
     fn send(&self, first: u8, payload: &[u8]) {
-        let mut bytes = vec![first, 0x80 | 126];
+        let mut bytes = vec![first, 0x80 | 0x7E];
         bytes.extend(u16::try_from(payload.len()).unwrap().to_be_bytes());
         if payload.len() <= 125 {
             bytes.truncate(1);
