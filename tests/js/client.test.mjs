@@ -1,12 +1,14 @@
 // The client against a server that says what each test wants. Time is the tests' own, and nothing sleeps.
 
 import assert from "node:assert/strict";
-import test from "node:test";
+import nodeTest from "node:test";
 
 import { OvationClient } from "../../static/js/client.js";
 import { LIMITS } from "./fake_server.mjs";
 import { once, reaches, scene, settled } from "./helpers.mjs";
 
+/** A test that waits for something which never comes fails instead of waiting. */
+const test = (name, run) => nodeTest(name, { timeout: 20_000 }, run);
 const event = (seq, d = { n: seq }) => ({ t: "message.new", seq, d });
 const isHexKey = (key) => /^[0-9a-f]{32}$/.test(key);
 
