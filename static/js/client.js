@@ -434,11 +434,9 @@ export class OvationClient {
 
   #receive(data) {
     this.#heardAt = this.#options.clock.now();
-    let frame;
-    try {
-      frame = JSON.parse(data);
-    } catch {
-      this.#lost({ code: 1007, reason: "not JSON" });
+    const frame = parse(data);
+    if (typeof frame?.t !== "string") {
+      this.#lost({ code: 1007, reason: "no message of this protocol" });
       return;
     }
     const { t, d } = frame;
@@ -541,10 +539,15 @@ function deferred() {
 
 /** The reason of a close is short JSON; anything else is only words. */
 function parseReason(text) {
+  const reason = parse(text);
+  return typeof reason === "object" && reason !== null ? reason : { reason: text };
+}
+
+/** What a JSON text says; undefined when it is none. */
+function parse(text) {
   try {
-    const reason = JSON.parse(text);
-    return typeof reason === "object" && reason !== null ? reason : { reason: text };
+    return JSON.parse(text);
   } catch {
-    return { reason: text };
+    return undefined;
   }
 }

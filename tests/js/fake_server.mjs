@@ -58,7 +58,11 @@ class Connection {
   }
 
   send(frame) {
-    this.#socket.write(encode(TEXT, Buffer.from(JSON.stringify(frame)), false));
+    this.sendText(JSON.stringify(frame));
+  }
+
+  sendText(text) {
+    this.#socket.write(encode(TEXT, Buffer.from(text), false));
   }
 
   ack(request, d) {
