@@ -86,7 +86,7 @@ test("a request without an answer ends in time, and its late answer harms nobody
 });
 
 test("a request waits for a connection, but one that was sent fails with it", async (t) => {
-  const { client, connected, again } = await scene(t);
+  const { server, client, connected, again } = await scene(t);
   const early = client.request("ping");
   await assert.rejects(early, { code: "closed" });
   const { connection } = await connected();
@@ -97,6 +97,10 @@ test("a request waits for a connection, but one that was sent fails with it", as
   await assert.rejects(sent, { code: "disconnected" });
   await waiting;
   const patient = client.request("ping");
+  const failed = reaches(client, "waiting");
+  client.retryNow();
+  (await server.connection()).cut();
+  await failed;
   const { connection: second } = await again();
   const request = await second.next();
   second.send({ t: "pong", id: request.id, d: { time: 5 } });

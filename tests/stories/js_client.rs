@@ -16,7 +16,9 @@ fn node(url: Option<&str>) {
     };
     let mut command = Command::new("node");
     command.current_dir(folder).args(["--test", file]).stdin(Stdio::null());
-    command.env_remove("OVATION_TEST_URL").envs(url.map(|url| ("OVATION_TEST_URL", url)));
+    command
+        .env_remove("OVATION_TEST_URL")
+        .envs(url.map(|url| ("OVATION_TEST_URL", url)));
     let output = command.output().expect("node (tests/setup installs it)");
     let said = String::from_utf8_lossy(&output.stdout);
     assert!(

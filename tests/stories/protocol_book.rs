@@ -72,10 +72,7 @@ fn next_kind(kind: EventKind) -> Option<EventKind> {
 
 #[test]
 fn close_codes() {
-    let rows: Vec<Vec<String>> = table("Close codes")
-        .into_iter()
-        .map(|row| row[..3].to_vec())
-        .collect();
+    let rows: Vec<Vec<String>> = table("Close codes").into_iter().map(|row| row[..3].to_vec()).collect();
     let codes = std::iter::successors(Some(CloseCode::Normal), |code| next_close(*code));
     let expected: Vec<Vec<String>> = codes
         .map(|code| {
@@ -194,5 +191,10 @@ fn the_limits_are_those_that_the_transcripts_show() {
         .map(|row| (row[0].clone(), row[1].replace(',', "").parse().unwrap()))
         .collect();
     let shown = shown.as_object().unwrap().iter();
-    assert_eq!(rows, shown.map(|(name, value)| (name.clone(), value.as_u64().unwrap())).collect());
+    assert_eq!(
+        rows,
+        shown
+            .map(|(name, value)| (name.clone(), value.as_u64().unwrap()))
+            .collect()
+    );
 }

@@ -128,8 +128,7 @@ impl<'a> Player<'a> {
                 .request(method, &format!("{target}{glue}token={token}"), &[], Vec::new())
         } else {
             let header = bearer.as_deref().map(|bearer| ("authorization", bearer));
-            self.world
-                .request(method, &target, header.as_slice(), Vec::new())
+            self.world.request(method, &target, header.as_slice(), Vec::new())
         };
         self.answer = Some(reply.json());
         Ok(())

@@ -192,7 +192,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_accepted() {
-        let pattern = r#"{"t":"message.new","seq":<seq:a>,"d":{"from":<id:ann>,"to":[<id:ben>,<id:ann>],"text":"a < b > c"}}"#;
+        let pattern =
+            r#"{"t":"message.new","seq":<seq:a>,"d":{"from":<id:ann>,"to":[<id:ben>,<id:ann>],"text":"a < b > c"}}"#;
         let value = json!({"t": "message.new", "seq": 1, "d": {"from": 7, "to": [8, 7], "text": "a < b > c"}});
         outcome(pattern, &value).unwrap();
     }
