@@ -67,7 +67,7 @@ export { OvationError };
  * @property {string} [client] what this program calls itself, for the server's log
  * @property {Position | null} [resume] the `position` of an earlier life of this client
  * @property {typeof WebSocket} [WebSocket] where there is no global one (Node before 22)
- * @property {Crypto} [crypto] where there is no global one (Node before 20)
+ * @property {Crypto} [crypto] where there is no global one (Node before 19)
  * @property {Clock} [clock] for tests
  * @property {() => number} [random] from 0 to below 1; for tests
  * @property {number} [outboxLimit] unacknowledged messages at most; 100
