@@ -67,7 +67,7 @@ export { OvationError };
  * @property {string} [client] what this program calls itself, for the server's log
  * @property {Position | null} [resume] the `position` of an earlier life of this client
  * @property {typeof WebSocket} [WebSocket] where there is no global one (Node before 22)
- * @property {Crypto} [crypto] where there is no global one (Node before 20)
+ * @property {Crypto} [crypto] where there is no global one (Node before 19)
  * @property {Clock} [clock] for tests
  * @property {() => number} [random] from 0 to below 1; for tests
  * @property {number} [outboxLimit] unacknowledged messages at most; 100
@@ -181,7 +181,8 @@ export class OvationClient {
   /**
    * Connects, and stays so until `close()` or until the server says that it makes no sense.
    * @param {object} [change]
-   * @param {Options["token"]} [change.token] instead of the former one
+   * @param {Options["token"]} [change.token] instead of the former one, of the same user; a page whose user changes
+   *   makes a new client
    * @returns {Promise<object>} the first `welcome`; rejected when the client is stopped or closed before
    */
   connect(change = {}) {
@@ -409,8 +410,11 @@ export class OvationClient {
 
   /** The token is another user's: what was kept for the former one must reach neither. */
   #changeUser() {
+    const error = new OvationError("other_user", "the token is another user's");
     this.#position = null;
-    this.#outbox.clear(new OvationError("other_user", "the token is another user's"));
+    this.#requests.clear(error);
+    this.#outbox.clear(error);
+    this.#watches.clear(error);
     this.#lost({ reason: "another user" });
   }
 
@@ -474,10 +478,9 @@ export class OvationClient {
   }
 
   #gap({ oldest, newest }) {
-    const former = this.#position;
-    this.#moveTo({ user_id: this.#welcome.user_id, epoch: this.#welcome.epoch, seq: newest });
     if (this.#state === "replaying") this.#setState("live");
-    this.#emit("gap", { oldest, newest, former });
+    this.#emit("gap", { oldest, newest, former: this.#position });
+    this.#moveTo({ user_id: this.#welcome.user_id, epoch: this.#welcome.epoch, seq: newest });
   }
 
   #moveTo(position) {

@@ -241,3 +241,110 @@ fn close(payload: &[u8]) -> (u16, Value) {
     let reason = serde_json::from_str(reason).unwrap_or_else(|error| panic!("{error} in {reason}"));
     (code, reason)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream};
+    use std::thread::JoinHandle;
+
+    use ovation_actors::close::{Close, CloseCode};
+    use ovation_actors::push::{Frame, Opcode};
+
+    use super::super::frames::{accept, client_frame};
+    use super::*;
+
+    /// A server that upgrades one connection, sends `bytes`, and gives back everything that the client sent until it
+    /// ended; it does not end by itself before the client has sent `wanted` bytes.
+    fn server(bytes: Vec<u8>, wanted: usize) -> (Site, JoinHandle<Vec<u8>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let site = Site::at(listener.local_addr().unwrap());
+        let thread = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            let request = request_head(&mut stream);
+            let key = request.split("Sec-WebSocket-Key: ").nth(1).unwrap();
+            let proof = accept(key.split("\r\n").next().unwrap());
+            let head = format!(
+                "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                 Sec-WebSocket-Accept: {proof}\r\nSec-WebSocket-Protocol: ovation.v1\r\n\r\n"
+            );
+            // In one write: the first frames come with the head, and must not be lost.
+            stream.write_all(&[head.as_bytes(), &bytes].concat()).unwrap();
+            let mut got = vec![0; wanted];
+            stream.read_exact(&mut got).unwrap();
+            got
+        });
+        (site, thread)
+    }
+
+    fn request_head(stream: &mut TcpStream) -> String {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).unwrap()
+    }
+
+    fn bytes_of(frames: &[Frame]) -> Vec<u8> {
+        frames.iter().flat_map(|frame| frame.bytes().to_vec()).collect()
+    }
+
+    #[test]
+    fn answers_are_found_among_events_and_nothing_is_lost() {
+        let said = bytes_of(&[
+            Frame::text(r#"{"t":"welcome","id":"1","d":{"seq":0}}"#),
+            Frame::text(r#"{"t":"typing","d":{}}"#),
+            Frame::text(r#"{"t":"message.new","seq":1,"d":{}}"#),
+            Frame::new(Opcode::Ping, b"beat"),
+            Frame::text(r#"{"t":"ack","id":"2","d":{"n":2}}"#),
+            Frame::text(r#"{"t":"err","id":"3","code":"not_found","msg":"no such video"}"#),
+            Frame::text(r#"{"t":"message.new","seq":2,"d":{}}"#),
+            Frame::text(r#"{"t":"pong","id":"4","d":{}}"#),
+            Close::from(CloseCode::Restart).frame(),
+        ]);
+        let (site, server) = server(said, 1);
+        let mut socket = Socket::connect(&site);
+        assert_eq!(socket.hello("token"), json!({"seq": 0}));
+        assert_eq!(socket.done("a", &json!({})), json!({"n": 2}));
+        assert_eq!(socket.refused("b", &json!({})), "not_found");
+        assert_eq!(socket.next_of("message.new")["seq"], 1);
+        assert_eq!(socket.next_event()["t"], "typing");
+        assert_eq!(socket.so_far(), [json!({"t": "message.new", "seq": 2, "d": {}})]);
+        assert_eq!(socket.expect_close(), (3001, json!({"reason": "restart"})));
+        server.join().unwrap();
+    }
+
+    #[test]
+    fn fragments_are_put_together_and_a_close_is_answered() {
+        let mut said = vec![0x01, 6];
+        said.extend(br#"{"t":""#);
+        said.extend(Frame::new(Opcode::Ping, b"").bytes());
+        said.extend([0x80, 3]);
+        said.extend(br#"x"}"#);
+        said.extend(Frame::new(Opcode::Close, &1000_u16.to_be_bytes()).bytes());
+        let pong = client_frame(true, opcode::PONG, b"");
+        let close = client_frame(true, opcode::CLOSE, &1000_u16.to_be_bytes());
+        let (site, server) = server(said, pong.len() + 2 * close.len());
+        let raw = RawSocket::upgrade(site.address(), "/ws", &[("Sec-WebSocket-Protocol", "ovation.v1")]);
+        let raw = raw.unwrap_or_else(|reply| panic!("{reply:?}"));
+        assert_eq!(raw.protocol.as_deref(), Some("ovation.v1"));
+        let mut socket = Socket::over(raw);
+        assert_eq!(socket.frame(), json!({"t": "x"}));
+        socket.close();
+        assert_eq!(server.join().unwrap(), [pong, close.clone(), close].concat());
+    }
+
+    #[test]
+    fn who_stops_reading_still_has_everything_when_asked() {
+        let (site, server) = server(bytes_of(&[Frame::text(r#"{"t":"x"}"#)]), 4);
+        let mut raw = Socket::connect(&site).stop_reading();
+        assert_eq!(raw.frame().unwrap().payload, br#"{"t":"x"}"#);
+        assert_eq!(raw.wait(Duration::from_millis(1)), Incoming::Nothing);
+        raw.put(b"\x81\x80ab").unwrap();
+        assert_eq!(server.join().unwrap(), b"\x81\x80ab");
+        assert_eq!(raw.frame(), None, "the server has ended");
+    }
+}

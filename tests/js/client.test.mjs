@@ -1,11 +1,13 @@
 // The client against a server that says what each test wants. Time is the tests' own, and nothing sleeps.
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import nodeTest from "node:test";
 
 import { OvationClient } from "../../static/js/client.js";
 import { LIMITS } from "./fake_server.mjs";
 import { once, reaches, scene, settled } from "./helpers.mjs";
+import { TestWebSocket } from "./websocket.mjs";
 
 /** A test that waits for something which never comes fails instead of waiting. */
 const test = (name, run) => nodeTest(name, { timeout: 20_000 }, run);
@@ -86,7 +88,7 @@ test("a request without an answer ends in time, and its late answer harms nobody
 });
 
 test("a request waits for a connection, but one that was sent fails with it", async (t) => {
-  const { client, connected, again } = await scene(t);
+  const { server, client, connected, again } = await scene(t);
   const early = client.request("ping");
   await assert.rejects(early, { code: "closed" });
   const { connection } = await connected();
@@ -97,6 +99,10 @@ test("a request waits for a connection, but one that was sent fails with it", as
   await assert.rejects(sent, { code: "disconnected" });
   await waiting;
   const patient = client.request("ping");
+  const failed = reaches(client, "waiting");
+  client.retryNow();
+  (await server.connection()).cut();
+  await failed;
   const { connection: second } = await again();
   const request = await second.next();
   second.send({ t: "pong", id: request.id, d: { time: 5 } });
@@ -365,19 +371,26 @@ test("the token of another user takes nothing over from the former one", async (
   const { connection } = await connected();
   const unsent = client.sendMessage(8, "for ann's eyes only");
   await connection.next();
+  const watch = client.watchPresence([8]);
+  await connection.next();
   const stopped = reaches(client, "stopped");
   connection.close(3503, { reason: "token_revoked" });
   await stopped;
   assert.equal(client.unsent.length, 1, "a login of the same user would go on");
   client.connect({ token: "token-of-ben" });
+  const like = client.setFavorite(1, true);
   const waiting = reaches(client, "waiting");
   await (await server.connection()).greet({ user_id: 9, seq: 5 });
-  await assert.rejects(unsent, { code: "other_user" });
+  for (const end of [unsent, watch, like]) await assert.rejects(end, { code: "other_user" });
   await waiting;
   client.retryNow();
-  const hello = await (await server.connection()).greet({ user_id: 9, seq: 5 });
+  const second = await server.connection();
+  const welcome = once(client, "welcome");
+  const hello = await second.greet({ user_id: 9, seq: 5 });
   assert.equal(hello.d.resume, undefined);
-  await once(client, "welcome");
+  await welcome;
+  client.request("ping").catch(() => {});
+  assert.equal((await second.next()).t, "ping", "nothing of ann's comes before it");
   assert.deepEqual(client.position, { user_id: 9, epoch: "e1", seq: 5 });
 });
 
@@ -554,4 +567,44 @@ test("without any WebSocket the constructor says what to do", () => {
   const { WebSocket: global } = globalThis;
   if (global) return;
   assert.throws(() => new OvationClient({ url: "ws://127.0.0.1:1/ws" }), /options\.WebSocket/);
+});
+
+test("the client in 30 lines of the book goes on where it was, takes a gap, and stops when told to", async (t) => {
+  const { server } = await scene(t);
+  const book = readFileSync(new URL("../../docs/protocol.md", import.meta.url), "utf8");
+  const [, code] = book.match(/```js\n([^]*?)```/);
+  assert.ok(code.trim().split("\n").length <= 36);
+  class Here extends TestWebSocket {
+    constructor(url, protocol) {
+      assert.equal(url, "wss://example.org/ws");
+      super(server.url, [protocol]);
+    }
+  }
+  const pauses = [];
+  const soon = (run, ms) => {
+    pauses.push(ms);
+    setImmediate(run);
+  };
+  const make = new Function("WebSocket", "location", "setTimeout", `${code}; return ovation;`);
+  const ovation = make(Here, { host: "example.org" }, soon);
+  const seen = [];
+  ovation("token-of-ann", (type, d) => seen.push(d.n), () => seen.push("reload"));
+
+  const first = await server.connection();
+  assert.deepEqual((await first.greet()).d, { token: "token-of-ann", client: "minimal/1" });
+  for (const seq of [42, 43, 43]) first.send(event(seq));
+  first.close(3001, { reason: "restart", retry_after: 2 });
+  const second = await server.connection();
+  assert.deepEqual((await second.greet({ seq: 50, epoch: "e2" })).d.resume, { epoch: "e1", seq: 43 });
+  assert.ok(pauses[0] >= 2000 && pauses[0] < 3000, `${pauses}`);
+  second.send({ t: "gap", d: { oldest: 1, newest: 50 } });
+  second.send(event(51));
+  second.cut();
+  const third = await server.connection();
+  assert.deepEqual((await third.next()).d.resume, { epoch: "e2", seq: 51 });
+  third.close(3500, { reason: "invalid_token" });
+  await third.ended;
+  await settled();
+  assert.deepEqual(seen, ["reload", 42, 43, "reload", 51]);
+  assert.equal(pauses.length, 2);
 });

@@ -68,7 +68,8 @@ export async function scene(t, options = {}) {
   const client = new OvationClient({
     url: server.url,
     token: "token-of-ann",
-    WebSocket: TestWebSocket,
+    // The real one where there is one (Node 22 and later).
+    WebSocket: globalThis.WebSocket ?? TestWebSocket,
     crypto: webcrypto,
     random: () => 0.5,
     clock,

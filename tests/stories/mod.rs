@@ -10,6 +10,7 @@ mod feed_walks;
 mod filled;
 mod flush_faults;
 mod golden;
+mod greetings;
 mod js_client;
 mod life_cycle;
 mod likes_disk_full;

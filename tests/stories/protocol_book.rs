@@ -198,3 +198,16 @@ fn the_limits_are_those_that_the_transcripts_show() {
             .collect()
     );
 }
+
+#[test]
+fn every_example_is_json() {
+    let blocks: Vec<&str> = BOOK.split("```json\n").skip(1).collect();
+    assert!(blocks.len() > 10);
+    for block in blocks {
+        let text = block.split("```").next().unwrap();
+        for value in serde_json::Deserializer::from_str(text).into_iter::<Value>() {
+            let value = value.unwrap_or_else(|error| panic!("{error} in {text}"));
+            assert!(value.is_object(), "{value}");
+        }
+    }
+}

@@ -7,15 +7,16 @@
 mod pattern;
 mod script;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use self::pattern::{Bindings, fill, fill_text, matches};
 use self::script::{Step, Transcript};
+use crate::harness::clip::{CLIP, Multipart};
 use crate::harness::{Kind, Socket, World, on_both_stores};
 
-on_both_stores!(the_books_transcripts_happen);
+on_both_stores!(the_books_transcripts_happen, a_transcript_that_is_not_so_is_found);
 
 /// The book.
 pub const BOOK: &str = include_str!("../../docs/protocol.md");
@@ -25,7 +26,39 @@ fn the_books_transcripts_happen(kind: Kind) {
     assert!(!transcripts.is_empty(), "the book has transcripts");
     for transcript in transcripts {
         let world = World::new(kind);
-        Player::new(&world).play(&transcript);
+        let played = Player::new(&world).play(&transcript);
+        played.unwrap_or_else(|why| panic!("docs/protocol.md, {why}"));
+    }
+}
+
+/// What is true passes, and each way of being wrong is found with its line.
+fn a_transcript_that_is_not_so_is_found(kind: Kind) {
+    const TRUE: [&str; 4] = [
+        "R> POST /douyin/user/register/?username=ann&password=123456",
+        r#"R< {"status_code":0,"status_msg":"","user_id":<id:ann>,"token":"<token:ann>"}"#,
+        "R> POST /douyin/relation/action/?to_user_id=<id:ann>&action_type=1 as <token:ann>",
+        r#"R< {"status_code":<count>,"status_msg":"<text>"}"#,
+    ];
+    let play = |lines: [&str; 4]| {
+        let book = format!("```transcript\n{}\n```\n", lines.join("\n"));
+        let transcripts = script::read(&book).unwrap();
+        Player::new(&World::new(kind)).play(&transcripts[0])
+    };
+    play(TRUE).unwrap();
+    for (line, wrong, place) in [
+        (
+            1,
+            r#"R< {"status_code":0,"status_msg":"","user_id":<id:ann>}"#,
+            "line 3: ",
+        ),
+        (2, "R> GET /douyin/user/?user_id=<id:ben> as <token:ann>", "line 4: "),
+        (3, r#"R< {"status_code":0,"status_msg":"<text>"}"#, "line 5: "),
+        (3, "# nothing", "the last answer"),
+    ] {
+        let mut lines = TRUE;
+        lines[line] = wrong;
+        let why = play(lines).unwrap_err();
+        assert!(why.starts_with(place), "{wrong}: {why}");
     }
 }
 
@@ -38,10 +71,29 @@ struct Player<'a> {
 
 struct Connection {
     socket: Socket,
-    /// Events that came while an answer was waited for.
-    events: VecDeque<Value>,
-    /// Answers that came while an event was waited for.
-    answers: VecDeque<Value>,
+    /// What came while something of another sort was waited for.
+    kept: Vec<Value>,
+}
+
+/// Each sort comes in its own order; between them none is promised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sort {
+    /// Has an `id`.
+    Answer,
+    /// Has a `seq`, or says how a stream begins.
+    Durable,
+    /// Everything else; may be merged or dropped.
+    Ephemeral,
+}
+
+fn sort(frame: &Value) -> Sort {
+    if frame.get("id").is_some() {
+        Sort::Answer
+    } else if frame.get("seq").is_some() || matches!(frame["t"].as_str(), Some("synced" | "gap")) {
+        Sort::Durable
+    } else {
+        Sort::Ephemeral
+    }
 }
 
 impl<'a> Player<'a> {
@@ -54,38 +106,36 @@ impl<'a> Player<'a> {
         }
     }
 
-    fn play(&mut self, transcript: &Transcript) {
+    fn play(&mut self, transcript: &Transcript) -> Result<(), String> {
         for (line, step) in &transcript.steps {
-            self.step(step)
-                .unwrap_or_else(|why| panic!("docs/protocol.md, line {line}: {why}"));
+            self.step(step).map_err(|why| format!("line {line}: {why}"))?;
         }
         for (name, mut connection) in std::mem::take(&mut self.connections) {
-            let mut left: Vec<Value> = connection.socket.so_far();
-            left.extend(connection.events.into_iter().chain(connection.answers));
-            left.retain(|frame| !is_ephemeral(frame));
-            assert!(left.is_empty(), "connection {name} has more than is written: {left:?}");
+            let mut left = connection.socket.so_far();
+            left.append(&mut connection.kept);
+            left.retain(|frame| sort(frame) != Sort::Ephemeral);
+            if !left.is_empty() {
+                return Err(format!("connection {name} has more than is written: {left:?}"));
+            }
         }
-        assert_eq!(self.answer, None, "an answer of REST that is not written");
+        match self.answer.take() {
+            Some(answer) => Err(format!("the last answer is not written: {answer}")),
+            None => Ok(()),
+        }
     }
 
     fn step(&mut self, step: &Step) -> Result<(), String> {
         match step {
             Step::Call { method, target, token } => self.call(method, target, token.as_deref()),
+            Step::Upload { target, token } => self.upload(target, token),
             Step::Answer(pattern) => {
                 let answer = self.answer.take().ok_or("nothing was asked")?;
                 matches(pattern, &answer, &mut self.bound)
             }
             Step::Open(name) => {
                 let socket = Socket::connect(self.world);
-                let (events, answers) = Default::default();
-                self.connections.insert(
-                    *name,
-                    Connection {
-                        socket,
-                        events,
-                        answers,
-                    },
-                );
+                let kept = Vec::new();
+                self.connections.insert(*name, Connection { socket, kept });
                 Ok(())
             }
             Step::Cut(name) => {
@@ -133,18 +183,26 @@ impl<'a> Player<'a> {
         self.answer = Some(reply.json());
         Ok(())
     }
+
+    fn upload(&mut self, target: &str, token: &str) -> Result<(), String> {
+        let body = Multipart::default()
+            .field("token", &self.bound.text(token)?)
+            .field("title", "clip")
+            .file(CLIP);
+        let kind = Multipart::content_type();
+        let reply = self
+            .world
+            .request("POST", target, &[("content-type", &kind)], body.end());
+        self.answer = Some(reply.json());
+        Ok(())
+    }
 }
 
 impl Connection {
-    /// Answers in their order, durable events in theirs; ephemeral ones that are not written are passed over, since they
-    /// may be merged or dropped.
+    /// Ephemeral events that are not written are passed over.
     fn expect(&mut self, pattern: &Value, bound: &mut Bindings) -> Result<(), String> {
         loop {
-            let frame = if is_answer(pattern) {
-                self.next(is_answer)
-            } else {
-                self.next(|frame| !is_answer(frame))
-            };
+            let frame = self.next(sort(pattern));
             // What is bound in a comparison that fails must not stay.
             let mut attempt = bound.clone();
             match matches(pattern, &frame, &mut attempt) {
@@ -152,42 +210,29 @@ impl Connection {
                     *bound = attempt;
                     return Ok(());
                 }
-                Err(_) if is_ephemeral(&frame) => {}
+                Err(_) if sort(&frame) == Sort::Ephemeral => {}
                 Err(why) => return Err(format!("{why}\n  came: {frame}")),
             }
         }
     }
 
-    fn next(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
-        let kept = if wanted(&json!({"id": "1"})) {
-            &mut self.answers
-        } else {
-            &mut self.events
-        };
-        if let Some(frame) = kept.pop_front() {
-            return frame;
+    fn next(&mut self, wanted: Sort) -> Value {
+        if let Some(at) = self.kept.iter().position(|frame| sort(frame) == wanted) {
+            return self.kept.remove(at);
         }
         loop {
             let frame = self.socket.frame();
-            if wanted(&frame) {
+            if sort(&frame) == wanted {
                 return frame;
             }
-            let other = if is_answer(&frame) {
-                &mut self.answers
-            } else {
-                &mut self.events
-            };
-            other.push_back(frame);
+            self.kept.push(frame);
         }
     }
 }
 
-fn is_answer(frame: &Value) -> bool {
-    frame.get("id").is_some()
-}
-
-/// By the protocol's own rule: no answer, no `seq`, and none of the three that order a connection's start.
-fn is_ephemeral(frame: &Value) -> bool {
-    let structural = matches!(frame["t"].as_str(), Some("welcome" | "synced" | "gap"));
-    !is_answer(frame) && frame.get("seq").is_none() && !structural
+#[test]
+fn the_books_transcripts_can_be_read() {
+    let transcripts = script::read(BOOK).unwrap();
+    let steps: usize = transcripts.iter().map(|transcript| transcript.steps.len()).sum();
+    assert!(transcripts.len() >= 4 && steps > 80, "{} {steps}", transcripts.len());
 }

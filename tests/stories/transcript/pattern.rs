@@ -14,8 +14,8 @@ pub struct Bindings(BTreeMap<String, Value>);
 
 /// The kinds that are numbers; bare in a transcript.
 const NUMBERS: [&str; 5] = ["id", "seq", "time", "count", "seconds"];
-/// The kinds that are texts; quoted in a transcript.
-const TEXTS: [&str; 5] = ["token", "epoch", "session", "key", "text"];
+/// The kinds that are texts; quoted in a transcript. `any` is whatever is not of interest.
+const TEXTS: [&str; 6] = ["token", "epoch", "session", "key", "text", "any"];
 
 impl Bindings {
     /// The token of that name.
@@ -132,6 +132,7 @@ fn is_a(kind: &str, value: &Value) -> bool {
         "time" => number.is_some_and(|number| number > 1_600_000_000_000),
         "count" => number.is_some_and(|number| number >= 0),
         "seconds" => value.as_f64().is_some_and(|seconds| seconds >= 0.0),
+        "any" => true,
         "key" => text.is_some_and(|key| key.len() >= 22),
         _ => text.is_some_and(|text| !text.is_empty()),
     }

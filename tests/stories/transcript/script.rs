@@ -23,6 +23,13 @@ pub enum Step {
         /// The name of the token's placeholder.
         token: Option<String>,
     },
+    /// `R> POST /path as <token:ann> with clip`: an upload of the tests' clip, called "clip".
+    Upload {
+        /// The path.
+        target: String,
+        /// The name of the token's placeholder.
+        token: String,
+    },
     /// `R< {…}`: its answer.
     Answer(Value),
     /// `A+`: the connection is made.
@@ -83,6 +90,9 @@ fn step(line: &str) -> Result<Step, String> {
 
 fn call(rest: &str) -> Result<Step, String> {
     let (method, rest) = rest.split_once(' ').ok_or("a request has a method and a path")?;
+    let (rest, clip) = rest
+        .strip_suffix(" with clip")
+        .map_or((rest, false), |rest| (rest, true));
     let (target, token) = match rest.split_once(" as ") {
         None => (rest, None),
         Some((target, token)) => {
@@ -94,7 +104,11 @@ fn call(rest: &str) -> Result<Step, String> {
         return Err(format!("no request: {rest}"));
     }
     let (method, target) = (method.to_owned(), target.to_owned());
-    Ok(Step::Call { method, target, token })
+    match (clip, token) {
+        (false, token) => Ok(Step::Call { method, target, token }),
+        (true, Some(token)) if method == "POST" => Ok(Step::Upload { target, token }),
+        (true, _) => Err("an upload is a POST with a token".to_owned()),
+    }
 }
 
 #[cfg(test)]
@@ -134,6 +148,8 @@ mod tests {
             "A+ now",
             "R> DELETE /x",
             "R> GET /x as ann",
+            "R> GET /x as <token:ann> with clip",
+            "R> POST /x with clip",
             "R! 1 {}",
             "A! {}",
         ] {
