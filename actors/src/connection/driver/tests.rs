@@ -343,7 +343,7 @@ fn a_flood_of_pings_is_taken_in_as_its_answers_leave() {
 fn large_messages_are_taken_in_one_by_one() {
     let mut talk = Talk::echo();
     for _ in 0..20 {
-        talk.send(0x82, &[b'x'; 20_000]);
+        talk.send(0x82, &vec![b'x'; 20_000]);
     }
     assert!(matches!(talk.poll(), Next::Write(_)));
     assert_eq!(talk.wire.borrow().len(), 19);
