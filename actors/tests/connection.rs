@@ -129,6 +129,8 @@ fn run(listener: TcpListener, limits: Limits, sockets: &Sockets, outboxes: &Send
             data.insert(Socket(Arc::new(TcpStream::from(twin))));
         })
         .workers(1)
+        // A stream that ends only because the dispatcher gave up waiting would fail here.
+        .client_disconnect_timeout(3 * PATIENCE)
         .disable_signals()
         .listen(listener)
         .unwrap();
@@ -277,10 +279,8 @@ fn echo_of_every_size_and_in_fragments() {
 fn a_close_is_answered_and_the_stream_ends_at_once() {
     let mut stream = open(ordinary(), "/ws/echo");
     send(&mut stream, 0x88, b"\x0f\xa0bye");
-    let start = Instant::now();
     assert_eq!(receive(&mut stream), Some((0x88, b"\x0f\xa0".to_vec())));
     assert_eq!(receive(&mut stream), None);
-    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
 }
 
 #[test]

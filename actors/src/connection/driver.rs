@@ -21,7 +21,7 @@ use crate::operator::Operator;
 use crate::push::{Frame, Opcode};
 
 /// After so many rounds of one poll the connection lets others have a turn.
-const ROUNDS: usize = 32;
+const ROUNDS: usize = 64;
 
 /// What a poll comes to. After `Write` the caller polls again when the socket has room for more; no wake-up announces it.
 #[derive(Debug, PartialEq, Eq)]

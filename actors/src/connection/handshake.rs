@@ -54,6 +54,8 @@ impl HandshakeError {
 #[derive(Debug, Default)]
 pub(super) struct Ask<'a> {
     pub(super) is_get: bool,
+    /// Older versions know no upgrade; newer ones do it in another way (RFC 8441).
+    pub(super) is_http_1_1: bool,
     pub(super) upgrade: Vec<&'a [u8]>,
     pub(super) connection: Vec<&'a [u8]>,
     pub(super) version: Vec<&'a [u8]>,
@@ -72,7 +74,7 @@ impl Ask<'_> {
                 .iter()
                 .any(|line| tokens(line).any(|token| token.eq_ignore_ascii_case(word.as_bytes())))
         };
-        if !has(&self.upgrade, "websocket") || !has(&self.connection, "upgrade") {
+        if !self.is_http_1_1 || !has(&self.upgrade, "websocket") || !has(&self.connection, "upgrade") {
             return Err(HandshakeError::NoUpgrade);
         }
         if self.version != [b"13"] {
@@ -116,6 +118,7 @@ mod tests {
     fn good() -> Ask<'static> {
         Ask {
             is_get: true,
+            is_http_1_1: true,
             upgrade: vec![b"WebSocket"],
             connection: vec![b"keep-alive, Upgrade"],
             version: vec![b"13"],
@@ -133,6 +136,7 @@ mod tests {
             ask.check().unwrap_err()
         };
         assert_eq!(refused(|ask| ask.is_get = false), HandshakeError::NotGet);
+        assert_eq!(refused(|ask| ask.is_http_1_1 = false), HandshakeError::NoUpgrade);
         assert_eq!(refused(|ask| ask.upgrade.clear()), HandshakeError::NoUpgrade);
         assert_eq!(
             refused(|ask| ask.upgrade = vec![b"websockets"]),

@@ -13,6 +13,8 @@ pub struct Limits {
     pub operations_per_second: u32,
     /// Operations that wait for the one before. More are refused with `try_later`.
     pub queued_operations: usize,
+    /// Bytes of those. One waits whatever its size.
+    pub queued_bytes: usize,
     /// What may wait to be sent.
     pub outbox: OutboxLimits,
     /// From the handshake to `hello`.
@@ -40,6 +42,7 @@ impl Default for Limits {
             message_bytes: 32 << 10,
             operations_per_second: 50,
             queued_operations: 128,
+            queued_bytes: 256 << 10,
             outbox: OutboxLimits {
                 frames: 256,
                 bytes: 256 << 10,

@@ -89,6 +89,7 @@ impl Protocol {
         if taken.ping {
             out.push(Frame::new(Opcode::Ping, b""));
         }
+        // Before its welcome a client has asked for nothing that would be worth keeping.
         if self.state.is_open() {
             taken.ephemeral.into_iter().for_each(|frame| out.push(frame));
         }

@@ -60,6 +60,11 @@ impl Envelope {
         })
     }
 
+    /// How many bytes it holds while it waits.
+    pub(super) fn len(&self) -> usize {
+        self.id.len() + self.request.t.len() + self.request.d.get().len()
+    }
+
     /// Whom a `message.send` is for; none for everything else, and where the operator will refuse it anyway.
     pub(super) fn receiver(&self) -> Option<i64> {
         #[derive(Deserialize)]

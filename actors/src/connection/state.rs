@@ -22,8 +22,11 @@ pub(super) struct State {
     phase: Phase,
     rate: Rate,
     queued_operations: usize,
+    queued_bytes: usize,
     /// Requests that wait for the one before.
     queue: VecDeque<Envelope>,
+    /// Their bytes.
+    bytes: usize,
     /// The request that is being done.
     calling: Option<Calling>,
     /// A message was refused for want of room in the queue; those after it must not get ahead of its resend.
@@ -59,7 +62,9 @@ impl State {
             phase: Phase::Hello,
             rate: Rate::new(limits.operations_per_second, now),
             queued_operations: limits.queued_operations,
+            queued_bytes: limits.queued_bytes,
             queue: VecDeque::new(),
+            bytes: 0,
             calling: None,
             shedding: false,
             position: None,
@@ -98,10 +103,13 @@ impl State {
     fn enqueue(&mut self, envelope: Envelope, out: &mut Outgoing) {
         let is_message = envelope.request.t == "message.send";
         self.shedding &= !self.queue.is_empty();
-        if self.queue.len() >= self.queued_operations || (is_message && self.shedding) {
+        let is_full = !self.queue.is_empty()
+            && (self.queue.len() >= self.queued_operations || self.bytes + envelope.len() > self.queued_bytes);
+        if is_full || (is_message && self.shedding) {
             self.shedding |= is_message;
             out.push(request::error(&envelope.id, &queue_full()));
         } else {
+            self.bytes += envelope.len();
             self.queue.push_back(envelope);
         }
     }
@@ -114,6 +122,7 @@ impl State {
             Phase::Open if self.calling.is_some() => None,
             Phase::Open => {
                 let envelope = self.queue.pop_front()?;
+                self.bytes -= envelope.len();
                 if self.queue.is_empty() {
                     self.queue = VecDeque::new();
                 }
@@ -162,6 +171,7 @@ impl State {
         self.queue.retain(|envelope| {
             let behind = envelope.receiver() == receiver;
             if behind {
+                self.bytes -= envelope.len();
                 out.push(request::error(&envelope.id, refusal));
             }
             !behind

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix::{Actor, ActorContext as _, ActorFuture, AsyncContext as _};
-use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderName};
+use actix_web::http::{Method, Version};
 use actix_web::{HttpRequest, HttpResponse, web};
 use actix_web_actors::{HttpContext, ws};
 
@@ -30,8 +30,9 @@ pub struct Setup {
     pub outbox: Arc<Outbox>,
     /// Its bounds.
     pub limits: Limits,
-    /// Ends both directions of the TCP stream from outside; does nothing when it has ended. Called when the connection
-    /// is over, and when it does not come to its own end.
+    /// Ends both directions of the TCP stream from outside; does nothing when they have ended. Called when the connection
+    /// is over, and when it does not come to its own end: on its own thread, and only while its actor lives, which the
+    /// dispatcher owns together with the socket. So a descriptor that is borrowed and not doubled is enough.
     pub hangup: Box<dyn Fn()>,
     /// Its place among all sockets.
     pub ticket: SocketTicket,
@@ -92,6 +93,7 @@ fn ask(request: &HttpRequest) -> Ask<'_> {
     };
     Ask {
         is_get: request.method() == Method::GET,
+        is_http_1_1: request.version() == Version::HTTP_11,
         upgrade: all(header::UPGRADE),
         connection: all(header::CONNECTION),
         version: all(header::SEC_WEBSOCKET_VERSION),

@@ -361,6 +361,16 @@ fn nothing_is_held_between_messages_nor_for_promises() {
     assert!(size_of::<Decoder>() <= 176, "{}", size_of::<Decoder>());
 }
 
+#[test]
+fn what_was_not_asked_for_is_not_lost() {
+    let mut decoder = Decoder::new(LIMIT);
+    for part in [frame(0x81, b"a"), frame(0x81, b"b")] {
+        decoder.push(part.into());
+    }
+    let texts = [(); 3].map(|()| decoder.next_message().unwrap());
+    assert_eq!(texts, [Some(text("a")), Some(text("b")), None]);
+}
+
 /// A valid conversation: messages in fragments, with control frames between them.
 fn conversation() -> impl Strategy<Value = (Vec<u8>, Vec<Message>)> {
     let message = (

@@ -340,6 +340,30 @@ fn a_flood_of_pings_is_taken_in_as_its_answers_leave() {
 }
 
 #[test]
+fn large_messages_are_taken_in_one_by_one() {
+    let mut talk = Talk::echo();
+    for _ in 0..20 {
+        talk.send(0x82, &vec![b'x'; 20_000]);
+    }
+    assert!(matches!(talk.poll(), Next::Write(_)));
+    assert_eq!(talk.wire.borrow().len(), 19);
+}
+
+#[test]
+fn what_came_during_a_replay_is_not_read_again() {
+    let server = Server::default();
+    server.stored.set(3);
+    server.start.set(Some(Start::Replay { until: 4 }));
+    let mut talk = Talk::with(&server);
+    for seq in 3..=6 {
+        talk.outbox.announce(seq, &Frame::durable(&event(seq)));
+    }
+    talk.text(r#"{"t":"hello","id":"h"}"#);
+    assert_eq!(talk.seqs(), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(server.pages.get(), 1);
+}
+
+#[test]
 fn an_idle_connection_is_small() {
     // With its boxed state and what the keeper sees: the reason why nothing in it is larger than it needs to be.
     let sizes = (size_of::<Driver<Input>>(), size_of::<Protocol>(), size_of::<Watched>());

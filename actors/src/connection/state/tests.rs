@@ -214,6 +214,26 @@ fn no_message_gets_ahead_of_one_that_found_no_room() {
 }
 
 #[test]
+fn what_waits_is_bounded_in_bytes() {
+    let mut talk = Talk::open();
+    talk.state.queued_bytes = 1000;
+    let large = |id: &str, length: usize| format!(r#"{{"t":"x","id":"{id}","d":{{"x":"{}"}}}}"#, "x".repeat(length));
+    talk.text(&large("1", 5000)).unwrap();
+    talk.text(&large("2", 10)).unwrap();
+    assert_eq!(talk.said(), ["err 2"]);
+    assert!(talk.call().is_some());
+    for id in ["3", "4", "5"] {
+        talk.text(&large(id, 400)).unwrap();
+    }
+    assert_eq!(talk.said(), ["err 5"]);
+    while talk.state.calling.is_some() {
+        talk.state.answered(Ok("{}"), &mut talk.out);
+        talk.call();
+    }
+    assert_eq!(talk.state.bytes, 0);
+}
+
+#[test]
 fn more_operations_than_announced_close() {
     let mut talk = Talk::new(&Limits {
         operations_per_second: 5,
@@ -272,6 +292,7 @@ proptest! {
                 },
             }
             prop_assert!(talk.state.queue.len() <= limits().queued_operations);
+            prop_assert_eq!(talk.state.bytes, talk.state.queue.iter().map(Envelope::len).sum::<usize>());
             for value in said(&mut talk.out) {
                 *answered.entry(value["id"].as_str().unwrap().to_owned()).or_default() += 1;
             }
