@@ -176,3 +176,134 @@ impl<K, A: Actor, S> Tenants<K, A, S> {
             && self.seats.load(Ordering::SeqCst) == 0
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use actix::{Handler, Message};
+
+    use super::*;
+    use crate::hub::mail::must;
+
+    /// Counts its seats by what it is told, and says at its end whether that was the truth.
+    struct Counter {
+        seats: usize,
+        joined: Arc<AtomicUsize>,
+        ended: Arc<AtomicUsize>,
+    }
+
+    enum Mail {
+        Join,
+        Leave,
+        End,
+    }
+
+    impl Message for Mail {
+        type Result = ();
+    }
+
+    impl Actor for Counter {
+        type Context = Context<Self>;
+    }
+
+    impl Handler<Mail> for Counter {
+        type Result = ();
+
+        fn handle(&mut self, mail: Mail, context: &mut Context<Self>) {
+            match mail {
+                Mail::Join => {
+                    self.seats += 1;
+                    self.joined.fetch_add(1, Ordering::SeqCst);
+                }
+                Mail::Leave => self.seats -= 1,
+                Mail::End => {
+                    assert_eq!(self.seats, 0, "an end with seats taken");
+                    self.ended.fetch_add(1, Ordering::SeqCst);
+                    actix::ActorContext::stop(context);
+                }
+            }
+        }
+    }
+
+    type Counters = Tenants<u64, Counter, ()>;
+
+    fn leave(tenants: &Counters, key: u64) {
+        tenants.leave(&key, |tenant, last| {
+            must(&tenant.address, Mail::Leave);
+            if last {
+                must(&tenant.address, Mail::End);
+            }
+        });
+    }
+
+    /// Seats are taken here and given up on two other threads, as fast as they can.
+    #[test]
+    fn seats_taken_and_given_up_on_three_threads() {
+        const SEATS: u64 = 20_000;
+        let tenants = Arc::new(Counters::new());
+        let (joined, ended, started) = (Arc::default(), Arc::default(), Arc::new(AtomicUsize::new(0)));
+        let leavers: Vec<_> = (0..2)
+            .map(|_| {
+                let tenants = Arc::clone(&tenants);
+                let (give_up, given_up) = std::sync::mpsc::channel();
+                let thread = std::thread::spawn(move || given_up.into_iter().for_each(|key| leave(&tenants, key)));
+                (give_up, thread)
+            })
+            .collect();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            for seat in 0..SEATS {
+                let start = |_: &Arc<()>| {
+                    started.fetch_add(1, Ordering::SeqCst);
+                    let (joined, ended) = (Arc::clone(&joined), Arc::clone(&ended));
+                    Counter {
+                        seats: 0,
+                        joined,
+                        ended,
+                    }
+                };
+                tenants.join(seat % 3, start, |tenant, _| must(&tenant.address, Mail::Join));
+                leavers[usize::from(seat % 2 == 0)].0.send(seat % 3).unwrap();
+                if seat % 16 == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+            for (give_up, thread) in leavers {
+                drop(give_up);
+                thread.join().unwrap();
+            }
+            while ended.load(Ordering::SeqCst) < started.load(Ordering::SeqCst) {
+                tokio::task::yield_now().await;
+            }
+        });
+        assert_eq!(joined.load(Ordering::SeqCst) as u64, SEATS);
+        assert!(tenants.is_empty());
+    }
+
+    #[test]
+    fn a_limit_is_a_limit() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let tenants = Counters::new();
+            let start = |_: &Arc<()>| Counter {
+                seats: 0,
+                joined: Arc::default(),
+                ended: Arc::default(),
+            };
+            assert_eq!(tenants.join_within(0, 1, start, |_, first| first), Err(Full));
+            assert!(tenants.is_empty(), "a refusal leaves nothing behind");
+            assert_eq!(tenants.join_within(2, 1, start, |_, first| first), Ok(true));
+            assert_eq!(tenants.join_within(2, 1, start, |_, first| first), Ok(false));
+            assert_eq!(tenants.join_within(2, 1, start, |_, first| first), Err(Full));
+            tenants.leave(&1, |_, last| assert!(!last));
+            tenants.leave(&1, |_, last| assert!(last));
+            tenants.leave(&1, |_, _| unreachable!("nobody is there"));
+            assert!(tenants.is_empty());
+        });
+    }
+}
