@@ -67,6 +67,20 @@ pub fn among(connection: &mut DbConnection, viewer: UserId, users: &[UserId]) ->
         .collect())
 }
 
+/// Those of `ids`, at most 1,000, who follow `followee`. One statement, by primary key.
+pub fn followers_among(
+    connection: &mut DbConnection,
+    followee: UserId,
+    ids: &[UserId],
+) -> Result<Vec<UserId>, StoreError> {
+    Ok(follows::table
+        .filter(follows::follower_id.eq_any(ids))
+        .filter(follows::followee_id.eq(followee))
+        .filter(follows::active.eq(true))
+        .select(follows::follower_id)
+        .load(connection)?)
+}
+
 /// Where a page of follows starts: before the pair with this time of change and other user.
 pub type Cursor = (i64, UserId);
 
