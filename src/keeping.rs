@@ -8,14 +8,17 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ovation_actors::close::CloseCode;
-use ovation_schema::{StoreError, now_ms, streams, users};
+use ovation_schema::{Store, StoreError, now_ms, streams, users};
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::app::App;
 use crate::epoch::Epoch;
-use crate::server::RESTART_SPREAD;
+use crate::server::{RESTART_SPREAD, store_options};
 
+/// Database connections of its own, on top of `db_connections`: one works, one is to spare while a read that was given up
+/// still holds its own.
+const CONNECTIONS: u32 = 2;
 /// How often it is looked for tokens that were made void: their sockets are to end within a second.
 const REVOCATIONS: Duration = Duration::from_millis(400);
 /// Revocations read at once.
@@ -40,11 +43,16 @@ impl Keeping {
     /// Starts it. Blocks while it looks whether the store is older than what this data folder has seen.
     pub fn start(app: &App, data_dir: &Path) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let epoch = runtime.block_on(Epoch::open(&app.store, data_dir))?;
-        let revoked = runtime.block_on(app.store.read(users::last_revocation))?;
+        // So that revoked tokens end in time however many requests wait for a connection.
+        let store = app
+            .store
+            .apart_uncounted(&store_options(&app.config, data_dir), CONNECTIONS)?;
+        let epoch = runtime.block_on(Epoch::open(&store, data_dir))?;
+        let revoked = runtime.block_on(store.read(users::last_revocation))?;
         let (stop, stopped) = watch::channel(false);
         let work = Work {
             app: app.clone(),
+            store,
             epoch,
             revoked,
         };
@@ -70,6 +78,7 @@ impl Drop for Keeping {
 
 struct Work {
     app: App,
+    store: Store,
     epoch: Epoch,
     /// Up to which revocation all have been seen.
     revoked: i64,
@@ -106,7 +115,7 @@ impl Work {
     async fn revocations(&mut self) -> Result<(), StoreError> {
         let after = self.revoked;
         let read = move |connection: &mut _| users::revoked_since(connection, after, REVOCATIONS_PAGE);
-        for (changed_at, user, version) in self.app.store.read(read).await? {
+        for (changed_at, user, version) in self.store.read(read).await? {
             self.revoked = changed_at;
             self.app.confirmed.forget(user.0);
             let version = u32::try_from(version).unwrap_or(u32::MAX);
@@ -123,7 +132,6 @@ impl Work {
         for users in self.app.hub.online().chunks(USERS_PAGE) {
             let users = users.to_vec();
             let newest = self
-                .app
                 .store
                 .read(move |connection| streams::newest(connection, &users))
                 .await;
@@ -142,8 +150,7 @@ impl Work {
         if departures.is_empty() {
             return Ok(());
         }
-        self.app
-            .store
+        self.store
             .write(move |connection| users::set_last_seen(connection, &departures))
             .await
     }
@@ -154,7 +161,7 @@ impl Work {
         loop {
             let before = now_ms().saturating_sub(keep);
             let trim = move |connection: &mut _| streams::trim(connection, before, most, TRIM_ROWS);
-            if self.app.store.write(trim).await? == 0 {
+            if self.store.write(trim).await? == 0 {
                 return Ok(());
             }
             // The writer is everybody's.
@@ -164,7 +171,7 @@ impl Work {
 
     /// A store that went back under a running server has forgotten events that clients have seen.
     async fn beat(&mut self) -> Result<(), StoreError> {
-        if self.epoch.beat(&self.app.store).await? {
+        if self.epoch.beat(&self.store).await? {
             tracing::error!("the store has forgotten what it knew a minute ago: all sockets begin anew");
             self.app.sockets.restart(RESTART_SPREAD);
         }

@@ -10,6 +10,7 @@
 pub(crate) mod alarm;
 pub(crate) mod departures;
 pub(crate) mod mail;
+mod seats;
 pub(crate) mod store;
 pub(crate) mod tenants;
 #[cfg(test)]
@@ -23,7 +24,8 @@ use departures::Departures;
 use foldhash::HashMap;
 use mail::{may, must};
 use ovation_schema::streams::Event;
-use ovation_schema::{Store, UserId, VideoId, now_ms};
+use ovation_schema::{Store, UserId, VideoId};
+pub use seats::{FeedWatch, PresenceWatch, RoomSeat, Seat};
 use store::HubStore;
 use tokio::sync::oneshot;
 
@@ -74,34 +76,6 @@ pub enum RoomError {
     UnknownVideo,
     /// The store can't say at the moment.
     Unavailable,
-}
-
-/// A connection's place in its user's session; given up when dropped.
-pub struct Seat {
-    inner: Arc<Inner>,
-    user: UserId,
-    number: u64,
-}
-
-/// A connection's place in a room; given up when dropped.
-pub struct RoomSeat {
-    inner: Arc<Inner>,
-    video: VideoId,
-    outbox: Arc<Outbox>,
-    number: u64,
-}
-
-/// A connection's watch over friends; ends when dropped.
-pub struct PresenceWatch {
-    inner: Arc<Inner>,
-    number: u64,
-}
-
-/// A connection's watch over the feed; ends when dropped.
-pub struct FeedWatch {
-    inner: Arc<Inner>,
-    user: UserId,
-    number: u64,
 }
 
 /// What a video has at the moment.
@@ -390,59 +364,5 @@ impl Inner {
     /// told or sees it.
     fn tell_watcher(&self, mail: presence::Mail) {
         self.watchers.with(&(), |watcher| must(&watcher.address, mail));
-    }
-}
-
-impl Drop for Seat {
-    fn drop(&mut self) {
-        let inner = &self.inner;
-        inner.sessions.leave(&self.user, |session, last| {
-            must(&session.address, session::Mail::Leave(self.number));
-            if last {
-                must(&session.address, session::Mail::End);
-                inner.departures.record(self.user, now_ms());
-                inner.tell_watcher(presence::Mail::Changed(self.user));
-            }
-        });
-    }
-}
-
-impl Drop for RoomSeat {
-    fn drop(&mut self) {
-        self.inner.rooms.leave(&self.video, |room, last| {
-            if last {
-                // Here, before a new room of this video can begin to fill the same slots.
-                room::withdraw(self.video, &self.outbox);
-                must(&room.address, room::Mail::End);
-            } else {
-                must(&room.address, room::Mail::Leave(self.number));
-            }
-        });
-    }
-}
-
-impl Drop for PresenceWatch {
-    fn drop(&mut self) {
-        self.inner.watchers.leave(&(), |watcher, last| {
-            let mail = if last {
-                presence::Mail::End
-            } else {
-                presence::Mail::Unwatch(self.number)
-            };
-            must(&watcher.address, mail);
-        });
-    }
-}
-
-impl Drop for FeedWatch {
-    fn drop(&mut self) {
-        self.inner.feeds.leave(&(), |feed, last| {
-            let mail = if last {
-                feed::Mail::End
-            } else {
-                feed::Mail::Leave(self.user, self.number)
-            };
-            must(&feed.address, mail);
-        });
     }
 }

@@ -131,6 +131,15 @@ impl Store {
     /// The same store over connections of its own, so that whoever uses them waits for nobody else's. SQLite's one writer
     /// stays one. `options` are those the store was opened with. Blocks.
     pub fn apart(&self, options: &Options, connections: u32) -> Result<Self, StoreError> {
+        self.apart_with(options, connections, Arc::clone(&self.0.statements))
+    }
+
+    /// Like [`Store::apart`], for whatever goes on by itself: its statements are not among [`Store::statements`].
+    pub fn apart_uncounted(&self, options: &Options, connections: u32) -> Result<Self, StoreError> {
+        self.apart_with(options, connections, Arc::default())
+    }
+
+    fn apart_with(&self, options: &Options, connections: u32, statements: Arc<AtomicU64>) -> Result<Self, StoreError> {
         let connections = connections.max(2);
         Ok(Self(Arc::new(Inner {
             pool: pool::build(options, connections)?,
@@ -142,7 +151,7 @@ impl Store {
             },
             ids: Arc::clone(&self.0.ids),
             store_id: self.0.store_id.clone(),
-            statements: Arc::clone(&self.0.statements),
+            statements,
             deadline: self.0.deadline,
         })))
     }

@@ -151,8 +151,8 @@ fn likes_go_on_while_mariadb_hangs() {
         scene.says_how_many_wait(waiting, 503);
         instance.thaw();
     });
-    // The claim on the database has a connection of its own.
-    assert!(most <= CONNECTIONS as usize + 1, "{most} connections");
+    // The claim on the database has a connection of its own, what is done from time to time two.
+    assert!(most <= CONNECTIONS as usize + 3, "{most} connections");
     scene.drains();
 }
 

@@ -108,7 +108,7 @@ fn a_million_unflushed_likes_are_there_within_two_seconds() {
 }
 
 /// The tables a flush writes.
-const TABLES: [&str; 5] = ["favorites", "users", "videos", "events", "ledger_mark"];
+const TABLES: [&str; 6] = ["favorites", "users", "videos", "events", "streams", "ledger_mark"];
 
 /// A copy of the whole database, beside it.
 struct Backup<'a>(&'a World);

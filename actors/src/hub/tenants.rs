@@ -256,8 +256,8 @@ mod tests {
         let leavers: Vec<_> = (0..2)
             .map(|_| {
                 let tenants = Arc::clone(&tenants);
-                let (give_up, given_up) = std::sync::mpsc::channel();
-                let thread = std::thread::spawn(move || given_up.into_iter().for_each(|key| leave(&tenants, key)));
+                let (give_up, queue) = std::sync::mpsc::channel();
+                let thread = std::thread::spawn(move || queue.into_iter().for_each(|key| leave(&tenants, key)));
                 (give_up, thread)
             })
             .collect();

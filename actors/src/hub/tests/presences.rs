@@ -1,4 +1,7 @@
+use actix::Actor as _;
+
 use super::*;
+use crate::presence::{Mail, Watcher};
 
 fn is(user: i64, online: bool) -> String {
     format!(r#"{{"t":"presence","d":{{"user_id":{user},"online":{online}"#)
@@ -64,19 +67,25 @@ fn whoever_is_no_friend_any_more_is_not_watched() {
 }
 
 #[test]
-fn a_change_on_another_thread_is_never_missed() {
+fn a_change_before_the_watch_is_known_is_told() {
     run(async {
         let world = World::new();
-        for _ in 0..200 {
-            // It ends while the watch begins; here a session can end anywhere, as a connection's thread does it.
-            let seat = world.hub.attach(UserId(2), 1, outbox()).unwrap();
-            let watching = outbox();
-            let leaving = std::thread::spawn(move || drop(seat));
-            let (_watch, now) = world.hub.watch_presence(UserId(1), &[UserId(2)], Arc::clone(&watching));
-            leaving.join().unwrap();
-            pass(3_100).await;
-            let online = now[0].online;
-            assert_eq!(heard(&watching).len(), usize::from(online), "online at first: {online}");
-        }
+        let inner = &world.hub.0;
+        let actor = Watcher::new(Arc::clone(&inner.sessions), Arc::clone(&inner.departures)).start();
+        let _third = world.hub.attach(UserId(3), 1, outbox()).unwrap();
+        // What the watcher was told was true a moment ago; nobody could tell the actor of the change.
+        let watching = outbox();
+        actor.do_send(Mail::Watch {
+            id: 1,
+            watcher: UserId(1),
+            outbox: Arc::clone(&watching),
+            told: [(UserId(2), true), (UserId(3), false)].into_iter().collect(),
+        });
+        settle().await;
+        assert_eq!(heard(&watching), [is(3, true) + "}}"]);
+        pass(3_100).await;
+        assert_eq!(heard(&watching), [is(2, false) + "}}"]);
+        actor.do_send(Mail::End);
+        settle().await;
     });
 }

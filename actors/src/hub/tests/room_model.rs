@@ -12,8 +12,10 @@ const VIDEO: VideoId = VideoId(7);
 enum Step {
     Join,
     Leave(usize),
-    /// So many likes by others, the last of which is taken back or not.
-    Likes(u8, bool),
+    /// So many likes by others.
+    Likes(u8),
+    /// One like less.
+    Unlike,
     Comment,
     /// Everything is brought into the store; the overlay forgets it at once or later.
     Flush(bool),
@@ -25,11 +27,13 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => Just(Step::Join),
         2 => any::<usize>().prop_map(Step::Leave),
-        3 => (1u8..4, any::<bool>()).prop_map(|(likes, back)| Step::Likes(likes, back)),
+        3 => (1u8..3).prop_map(Step::Likes),
+        3 => Just(Step::Unlike),
         2 => Just(Step::Comment),
         1 => any::<bool>().prop_map(Step::Flush),
         1 => any::<bool>().prop_map(Step::Away),
-        5 => (0u64..600).prop_map(Step::Wait),
+        3 => (0u64..50).prop_map(Step::Wait),
+        3 => (0u64..600).prop_map(Step::Wait),
     ]
 }
 
@@ -101,16 +105,17 @@ impl Model {
                 drop(self.listeners.swap_remove(at).seat);
             }
             Step::Leave(_) => {}
-            Step::Likes(likes, back) => {
+            Step::Likes(likes) => {
                 for _ in 0..likes {
                     world.like(7);
                 }
                 self.likes += i64::from(likes);
-                if back {
-                    world.change(7, false);
-                    self.likes -= 1;
-                }
             }
+            Step::Unlike if self.likes > 0 => {
+                world.change(7, false);
+                self.likes -= 1;
+            }
+            Step::Unlike => {}
             Step::Comment => {
                 self.comments += 1;
                 let comments = self.comments;
