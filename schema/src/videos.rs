@@ -131,30 +131,6 @@ pub fn by_author(
         .load(connection)?)
 }
 
-/// A video's counts alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Queryable, Selectable)]
-#[diesel(table_name = videos)]
-pub struct VideoCounts {
-    /// Likes.
-    pub favorite_count: i64,
-    /// Comments.
-    pub comment_count: i64,
-    /// The mark this row was read with, in the same statement.
-    #[diesel(select_expression = mark::now())]
-    #[diesel(select_expression_type = mark::Now)]
-    #[diesel(deserialize_as = Option<i64>)]
-    pub mark: mark::Position,
-}
-
-/// A video's counts; none when there is no such video. By primary key.
-pub fn counts(connection: &mut DbConnection, video: VideoId) -> Result<Option<VideoCounts>, StoreError> {
-    Ok(videos::table
-        .find(video)
-        .select(VideoCounts::as_select())
-        .first(connection)
-        .optional()?)
-}
-
 /// The author of a video; none when there is no such video. Never changes, so it needs no lock. By primary key.
 pub fn author(connection: &mut DbConnection, video: VideoId) -> Result<Option<UserId>, StoreError> {
     Ok(videos::table

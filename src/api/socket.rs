@@ -16,7 +16,7 @@ use super::params::bearer_token;
 use crate::app::App;
 use crate::config::Config;
 use crate::error::ApiError;
-use crate::net::hangup;
+use crate::net::{hangup, prepare_for_pushes};
 use crate::socket::Peer;
 
 /// `GET /ws`.
@@ -55,7 +55,9 @@ fn admit(request: &HttpRequest, app: &App) -> Result<SocketTicket, ApiError> {
     if !is_welcome_origin(request, &app.config) {
         return Err(ApiError::ForeignOrigin);
     }
-    Ok(app.sockets.admit(request.peer_addr().map(|address| address.ip()))?)
+    let ticket = app.sockets.admit(request.peer_addr().map(|address| address.ip()))?;
+    prepare_for_pushes(request);
+    Ok(ticket)
 }
 
 /// What the settings say of a connection.

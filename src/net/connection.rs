@@ -84,6 +84,21 @@ pub fn hangup(request: &HttpRequest) -> Box<dyn Fn()> {
     })
 }
 
+/// Bytes that the kernel may hold for a socket that does not read: its default grows to megabytes, and for as long as it
+/// takes more nobody notices that the client has stopped.
+const SOCKET_SEND_BUFFER: usize = 64 * 1024;
+
+/// Makes the request's connection one for a `WebSocket`: small pushes, and whoever does not take them is noticed soon.
+/// Other connections keep the kernel's own buffers, which downloads need.
+pub fn prepare_for_pushes(request: &HttpRequest) {
+    if let Some(connection) = request.conn_data::<Rc<Connection>>() {
+        let set = connection.with_socket(|socket| sockopt::set_socket_send_buffer_size(socket, SOCKET_SEND_BUFFER));
+        if let Some(Err(error)) = set {
+            tracing::debug!(%error, "a socket's send buffer could not be set");
+        }
+    }
+}
+
 /// Lives in the connection's extensions, on the thread of its worker.
 pub(super) struct Connection {
     fd: RawFd,

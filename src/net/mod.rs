@@ -26,7 +26,7 @@ mod sweeper;
 mod track;
 
 pub use body::{BodyDeadline, BodyLimits, body_error, declared_length};
-pub use connection::{ConnectionLimits, hangup, on_connect};
+pub use connection::{ConnectionLimits, hangup, on_connect, prepare_for_pushes};
 pub use panic_guard::{guard_panics, install_panic_hook};
 pub use request_log::{RequestId, log_requests};
 pub use track::track_requests;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::refusal::{bad_request, limit_exceeded, of_store};
 use super::{State, ack, done, id};
 
+/// How often looking and watching are tried to agree.
+const ROUNDS: usize = 3;
 /// Users one connection may watch.
 pub(super) const MOST: usize = 200;
 
@@ -33,22 +35,40 @@ pub(super) async fn watch(state: &State, watch: Watch) -> Result<String, Refusal
     let mut ids = ids.collect::<Result<Vec<_>, _>>()?;
     ids.sort_unstable();
     ids.dedup();
-    let read = state
-        .app
-        .store
-        .read(move |connection| friends(connection, watcher, &ids));
-    let (friends, last_seen) = read.await.map_err(of_store)?;
-    *state.presence.borrow_mut() = None;
-    let (watch, mut users) = state
-        .app
-        .hub
-        .watch_presence(watcher, &friends, Arc::clone(&state.outbox));
-    *state.presence.borrow_mut() = Some(watch);
+    let (mut friends, mut last_seen) = look(state, watcher, &ids).await?;
+    let mut users = register(state, watcher, &friends);
+    for _ in 0..ROUNDS {
+        // Whoever ended the friendship between the look and the watch was heard by neither.
+        let again = look(state, watcher, &ids).await?;
+        if again.0 == friends {
+            break;
+        }
+        (friends, last_seen) = again;
+        users = register(state, watcher, &friends);
+    }
     for user in users.iter_mut().filter(|user| !user.online && user.last_seen.is_none()) {
         let seen = last_seen.iter().find(|(seen, _)| seen.0 == user.user_id);
         user.last_seen = seen.map(|(_, at)| *at);
     }
     ack(&Watched { users })
+}
+
+/// In place of the watch before.
+fn register(state: &State, watcher: UserId, friends: &[UserId]) -> Vec<Presence> {
+    *state.presence.borrow_mut() = None;
+    let outbox = Arc::clone(&state.outbox);
+    let (watch, users) = state.app.hub.watch_presence(watcher, friends, outbox);
+    *state.presence.borrow_mut() = Some(watch);
+    users
+}
+
+async fn look(state: &State, watcher: UserId, ids: &[UserId]) -> Result<Friends, Refusal> {
+    let ids = ids.to_vec();
+    let read = state
+        .app
+        .store
+        .read(move |connection| friends(connection, watcher, &ids));
+    read.await.map_err(of_store)
 }
 
 type Friends = (Vec<UserId>, Vec<(UserId, i64)>);
