@@ -55,6 +55,7 @@ fn a_session_has_what_transactions_rely_on() {
             "@@lc_messages",
             "@@innodb_lock_wait_timeout",
             "@@max_statement_time",
+            "@@in_predicate_conversion_threshold",
         ]
         .map(|variable| cell(db, &format!("SELECT {variable}"))))
     }));
@@ -68,7 +69,8 @@ fn a_session_has_what_transactions_rely_on() {
             "+00:00",
             "en_US",
             "5",
-            "10.000000"
+            "10.000000",
+            "0"
         ]
     );
     let mut admin = ovation_schema::connect(&options).unwrap();
