@@ -133,12 +133,26 @@ fn set(
     prefix: &str,
     rows: &[(i64, i64)],
 ) -> Result<(), StoreError> {
-    let mut cases = String::new();
-    for (id, value) in rows {
-        write!(cases, " WHEN {id} THEN {value}").map_err(unwritable)?;
-    }
-    let ids = joined(rows.iter(), |text, (id, _)| write!(text, "{id}"));
-    let statement = format!("UPDATE {table} SET {column} = {prefix}CASE id{cases} END WHERE id IN ({ids})");
+    let statement = match connection {
+        // Joined by primary key: a CASE is gone through from its start for each row, which makes a thousand rows half a
+        // million comparisons.
+        DbConnection::Sqlite(_) => {
+            let values = joined(rows.iter(), |text, (id, value)| write!(text, "({id},{value})"));
+            format!(
+                "UPDATE {table} SET {column} = {prefix}change.column2 FROM (VALUES {values}) AS change \
+                 WHERE {table}.id = change.column1"
+            )
+        }
+        // MySQL and MariaDB have no spelling of a list of rows in common.
+        DbConnection::Mysql(_) => {
+            let mut cases = String::new();
+            for (id, value) in rows {
+                write!(cases, " WHEN {id} THEN {value}").map_err(unwritable)?;
+            }
+            let ids = joined(rows.iter(), |text, (id, _)| write!(text, "{id}"));
+            format!("UPDATE {table} SET {column} = {prefix}CASE id{cases} END WHERE id IN ({ids})")
+        }
+    };
     diesel::sql_query(statement).execute(connection)?;
     Ok(())
 }
