@@ -359,9 +359,10 @@ fn http_server(app: App, listener: TcpListener) -> std::io::Result<actix_web::de
             .wrap(from_fn(guard_panics))
             .wrap(from_fn(log_requests))
             .wrap(from_fn(track_requests))
+            // First, since its paths are plain texts: what comes after has patterns, which cost more to try.
+            .configure(api::routes)
             .configure(media::routes)
             .configure(pictures::routes)
-            .configure(api::routes)
     })
     .workers(config.workers)
     .max_connections(per_worker)

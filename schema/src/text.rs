@@ -36,13 +36,27 @@ pub(crate) fn add(
     if rows.is_empty() {
         return Ok(());
     }
-    let mut cases = String::new();
-    for (id, by) in rows {
-        // Writing to a String does not fail.
-        let _ = write!(cases, " WHEN {id} THEN {by}");
-    }
-    let ids = joined(rows.iter(), |text, (id, _)| write!(text, "{id}"));
-    let statement = format!("UPDATE {table} SET {column} = {column} + CASE {key}{cases} END WHERE {key} IN ({ids})");
+    let statement = match connection {
+        // Joined by the key: a CASE is gone through from its start for each row, which makes a thousand rows half a
+        // million comparisons.
+        DbConnection::Sqlite(_) => {
+            let values = joined(rows.iter(), |text, (id, by)| write!(text, "({id},{by})"));
+            format!(
+                "UPDATE {table} SET {column} = {column} + change.column2 FROM (VALUES {values}) AS change \
+                 WHERE {table}.{key} = change.column1"
+            )
+        }
+        // MySQL and MariaDB have no spelling of a list of rows in common.
+        DbConnection::Mysql(_) => {
+            let mut cases = String::new();
+            for (id, by) in rows {
+                // Writing to a String does not fail.
+                let _ = write!(cases, " WHEN {id} THEN {by}");
+            }
+            let ids = joined(rows.iter(), |text, (id, _)| write!(text, "{id}"));
+            format!("UPDATE {table} SET {column} = {column} + CASE {key}{cases} END WHERE {key} IN ({ids})")
+        }
+    };
     diesel::sql_query(statement).execute(connection)?;
     Ok(())
 }

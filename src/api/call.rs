@@ -9,12 +9,12 @@ use std::net::IpAddr;
 use actix_web::dev::Payload;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest};
-use futures_util::future::LocalBoxFuture;
+use futures_util::future::{Either, ready};
 use ovation_schema::{DbConnection, StoreError, UserId, now_ms, users};
 
 use super::answer::Lens;
 use super::base::Base;
-use super::params::Params;
+use super::params::{Extracted, Params};
 use crate::app::App;
 use crate::auth::Claims;
 use crate::commit::News;
@@ -35,12 +35,19 @@ pub struct Call {
 
 impl FromRequest for Call {
     type Error = ApiError;
-    type Future = LocalBoxFuture<'static, Result<Self, ApiError>>;
+    type Future = Extracted<Self>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let params = Params::from_request(request, payload);
-        let request = request.clone();
-        Box::pin(async move { Self::new(&request, params.await?) })
+        match Params::from_request(request, payload) {
+            Either::Left(params) => {
+                let params = params.into_inner();
+                Either::Left(ready(params.and_then(|params| Self::new(request, params))))
+            }
+            Either::Right(params) => {
+                let request = request.clone();
+                Either::Right(Box::pin(async move { Self::new(&request, params.await?) }))
+            }
+        }
     }
 }
 

@@ -69,13 +69,15 @@ where
     Args: actix_web::FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    let reads = web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
     let refuse = || async { wrong_method("GET, HEAD") };
-    config.service(
-        web::resource(spellings(path))
-            .route(reads.to(handler))
-            .default_service(web::to(refuse)),
-    );
+    for spelling in spellings(path) {
+        let reads = web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
+        config.service(
+            web::resource(spelling)
+                .route(reads.to(handler.clone()))
+                .default_service(web::to(refuse)),
+        );
+    }
 }
 
 /// A path that changes something: POST only.
@@ -86,15 +88,18 @@ where
     F::Output: Responder + 'static,
 {
     let refuse = || async { wrong_method("POST") };
-    config.service(
-        web::resource(spellings(path))
-            .route(web::post().to(handler))
-            .default_service(web::to(refuse)),
-    );
+    for spelling in spellings(path) {
+        config.service(
+            web::resource(spelling)
+                .route(web::post().to(handler.clone()))
+                .default_service(web::to(refuse)),
+        );
+    }
 }
 
 /// Both spellings of a path, each answered by itself: clients of the camp do not follow a redirect (contract 2.1). The
-/// root has one.
+/// root has one. Each is a resource of its own, which the router finds by comparing texts; a resource with two spellings
+/// would be a regular expression, tried for every request that is not for a resource before it.
 fn spellings(path: &str) -> Vec<String> {
     match path {
         "/" => vec![path.to_owned()],
