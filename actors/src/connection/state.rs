@@ -16,6 +16,10 @@ use super::stream::Position;
 use crate::close::{Close, CloseCode};
 use crate::operator::{Denied, Greeting, Hello, Refusal, RefusalCode, Request};
 
+/// Bytes of operations that wait for the one before, past the first: a client that sends its largest ones while the
+/// store is slow would otherwise have megabytes kept here.
+const QUEUED_BYTES: usize = 256 << 10;
+
 /// The conversation of one connection.
 #[derive(Debug)]
 pub(super) struct State {
@@ -98,7 +102,9 @@ impl State {
     fn enqueue(&mut self, envelope: Envelope, out: &mut Outgoing) {
         let is_message = envelope.request.t == "message.send";
         self.shedding &= !self.queue.is_empty();
-        if self.queue.len() >= self.queued_operations || (is_message && self.shedding) {
+        let waiting = |queue: &VecDeque<Envelope>| -> usize { queue.iter().map(|it| it.request.d.get().len()).sum() };
+        let full = self.queue.len() >= self.queued_operations || waiting(&self.queue) >= QUEUED_BYTES;
+        if full || (is_message && self.shedding) {
             self.shedding |= is_message;
             out.push(request::error(&envelope.id, &queue_full()));
         } else {

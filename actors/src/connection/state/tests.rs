@@ -214,6 +214,23 @@ fn no_message_gets_ahead_of_one_that_found_no_room() {
 }
 
 #[test]
+fn operations_that_wait_are_bounded_in_bytes() {
+    let mut talk = Talk::new(&Limits {
+        queued_operations: 128,
+        ..limits()
+    });
+    talk.text(r#"{"t":"hello","id":"h"}"#).unwrap();
+    assert!(matches!(talk.state.job(), Some(Job::Greet(_))));
+    let large = format!(r#"{{"t":"nope","id":"1","d":{{"x":"{}"}}}}"#, "x".repeat(32_000));
+    for _ in 0..100 {
+        talk.text(&large).unwrap();
+    }
+    let refused = said(&mut talk.out);
+    assert!(refused.iter().all(|answer| answer["code"] == "try_later"));
+    assert!((85..100).contains(&refused.len()), "{} of 100", refused.len());
+}
+
+#[test]
 fn more_operations_than_announced_close() {
     let mut talk = Talk::new(&Limits {
         operations_per_second: 5,
