@@ -7,11 +7,15 @@ use ovation_actors::push::Presence;
 use ovation_schema::{DbConnection, StoreError, UserId, follows, users};
 use serde::{Deserialize, Serialize};
 
-use super::refusal::{bad_request, limit_exceeded, of_store};
+use super::refusal::{bad_request, limit_exceeded, of, of_store};
 use super::{State, ack, done, id};
+use crate::error::ApiError;
 
 /// Users one connection may watch.
 pub(super) const MOST: usize = 200;
+
+/// How often looking and watching are tried to agree: only a user whose own friendships end all the time needs more.
+const ROUNDS: usize = 4;
 
 #[derive(Deserialize)]
 pub(super) struct Watch {
@@ -33,28 +37,50 @@ pub(super) async fn watch(state: &State, watch: Watch) -> Result<String, Refusal
     let mut ids = ids.collect::<Result<Vec<_>, _>>()?;
     ids.sort_unstable();
     ids.dedup();
-    let read = state
-        .app
-        .store
-        .read(move |connection| friends(connection, watcher, &ids));
-    let (friends, last_seen) = read.await.map_err(of_store)?;
-    *state.presence.borrow_mut() = None;
-    let (watch, mut users) = state
-        .app
-        .hub
-        .watch_presence(watcher, &friends, Arc::clone(&state.outbox));
-    *state.presence.borrow_mut() = Some(watch);
+    let hub = &state.app.hub;
+    let mut unfriendings = hub.unfriendings();
+    let (mut friends, mut last_seen) = look(state, watcher, &ids).await?;
+    for _ in 0..ROUNDS {
+        *state.presence.borrow_mut() = None;
+        let (watch, users) = hub.watch_presence(watcher, &friends, Arc::clone(&state.outbox));
+        // A friendship that ended between the look and the watch would be watched for ever; one that ends from here on
+        // is told to the watch.
+        let by_now = hub.unfriendings();
+        let ended = std::mem::replace(&mut unfriendings, by_now) != by_now;
+        let before = friends.clone();
+        if ended {
+            (friends, last_seen) = look(state, watcher, &ids).await?;
+        }
+        if friends == before {
+            *state.presence.borrow_mut() = Some(watch);
+            return ack(&watched(users, &last_seen));
+        }
+    }
+    Err(of(&ApiError::Busy))
+}
+
+fn watched(mut users: Vec<Presence>, last_seen: &[(UserId, i64)]) -> Watched {
     for user in users.iter_mut().filter(|user| !user.online && user.last_seen.is_none()) {
         let seen = last_seen.iter().find(|(seen, _)| seen.0 == user.user_id);
         user.last_seen = seen.map(|(_, at)| *at);
     }
-    ack(&Watched { users })
+    Watched { users }
+}
+
+async fn look(state: &State, watcher: UserId, ids: &[UserId]) -> Result<Friends, Refusal> {
+    let ids = ids.to_vec();
+    let read = state
+        .app
+        .store
+        .read(move |connection| friends(connection, watcher, &ids));
+    read.await.map_err(of_store)
 }
 
 type Friends = (Vec<UserId>, Vec<(UserId, i64)>);
 
 fn friends(connection: &mut DbConnection, watcher: UserId, ids: &[UserId]) -> Result<Friends, StoreError> {
-    let friends = follows::friends_among(connection, watcher, ids)?;
+    let mut friends = follows::friends_among(connection, watcher, ids)?;
+    friends.sort_unstable();
     let last_seen = users::last_seen(connection, &friends)?;
     Ok((friends, last_seen))
 }
