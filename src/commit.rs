@@ -4,6 +4,9 @@
 //! dropped with its connection, between the commit and the push as well. So a change that others hear of runs in a task
 //! of its own.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use ovation_actors::hub::Hub;
 use ovation_schema::streams::Event;
 use ovation_schema::{DbConnection, StoreError};
@@ -42,6 +45,21 @@ impl News {
     }
 }
 
+/// Goes with a change to its very end, which may come after its caller was told that there is no answer: what is
+/// committed then was not there yet when the first doubt was looked into, so it is doubted once more.
+struct GivenUp {
+    hub: Hub,
+    given_up: Arc<AtomicBool>,
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        if self.given_up.load(Ordering::SeqCst) {
+            self.hub.doubt();
+        }
+    }
+}
+
 impl App {
     /// Runs `change` as one transaction and tells its news once it is committed, also when this call is dropped. On a
     /// worker's thread.
@@ -55,10 +73,22 @@ impl App {
     {
         let (answer, answered) = oneshot::channel();
         let app = self.clone();
+        let given_up = Arc::new(AtomicBool::new(false));
+        let end = GivenUp {
+            hub: app.hub.clone(),
+            given_up: Arc::clone(&given_up),
+        };
+        // The store drops a change after its commit.
+        let change = move |connection: &mut DbConnection| {
+            let _until_its_end = &end;
+            change(connection)
+        };
         actix_web::rt::spawn(async move {
             let mut result = app.store.write(change).await;
             if let Err(StoreError::Unavailable(_)) = result {
-                // The commit's answer may be what was lost.
+                // The commit's answer may be what was lost, or the commit is still to come. In this order: either the
+                // change's end sees that it was given up, or it has come before this doubt.
+                given_up.store(true, Ordering::SeqCst);
                 app.hub.doubt();
             }
             let news = result.as_mut().map(news).unwrap_or_default();
@@ -70,5 +100,76 @@ impl App {
         answered
             .await
             .unwrap_or_else(|_| Err(StoreError::Unavailable("the server is stopping".into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::time::Duration;
+
+    use ovation_actors::outbox::{Outbox, OutboxLimits};
+    use ovation_schema::streams::{self, EventKind, NewEvent};
+    use ovation_schema::users::{self, NewUser};
+    use ovation_schema::{UserId, now_ms};
+
+    use super::*;
+    use crate::config::Config;
+    use crate::server::Server;
+
+    const USER: UserId = UserId(7);
+
+    fn user() -> NewUser {
+        NewUser {
+            id: USER,
+            name: "late".into(),
+            password_hash: String::new(),
+            created_at: 0,
+        }
+    }
+
+    #[test]
+    fn a_commit_that_comes_after_its_caller_gave_up_is_announced() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = Config {
+            db_acquire_timeout: Duration::from_millis(100),
+            db_statement_timeout: Duration::from_millis(100),
+            ..Config::for_test(folder.path())
+        };
+        let mut app = None;
+        let server = Server::start_with(config, |built| {
+            app = Some(built.clone());
+            Ok(())
+        });
+        let (server, app) = (server.unwrap(), app.unwrap());
+        actix_web::rt::System::new().block_on(async move {
+            let insert = |connection: &mut _| users::insert(connection, &user());
+            app.store.write(insert).await.unwrap();
+            let outbox = Arc::new(Outbox::new(OutboxLimits { frames: 0, bytes: 0 }));
+            let _seat = app.hub.attach(USER, 1, Arc::clone(&outbox)).unwrap();
+            let slow = |connection: &mut DbConnection| {
+                // As a disk that hangs: long enough for the first doubt to have been settled.
+                std::thread::sleep(Duration::from_millis(1_500));
+                let event = NewEvent {
+                    user: USER,
+                    kind: EventKind::FollowNew,
+                    payload: "{}".into(),
+                };
+                streams::append(connection, &[event], now_ms())
+            };
+            let given_up = app.commit(slow, |events| std::mem::take(events).into()).await;
+            assert!(matches!(given_up, Err(StoreError::Unavailable(_))));
+            let newest = async {
+                loop {
+                    let newest = poll_fn(|context| outbox.poll_take(context, None)).await.newest;
+                    if newest > 0 {
+                        return newest;
+                    }
+                }
+            };
+            let newest = tokio::time::timeout(Duration::from_secs(10), newest).await;
+            assert_eq!(newest.expect("somebody says so"), 1);
+        });
+        server.stop().unwrap();
     }
 }

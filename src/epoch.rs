@@ -37,7 +37,9 @@ impl Epoch {
         let (epoch, beat) = store
             .read(|connection| Ok((streams::epoch(connection)?, streams::current_beat(connection)?)))
             .await?;
-        let older = remembered.is_some_and(|seen| seen.epoch == epoch && seen.beat > beat);
+        // A backup of an earlier epoch is older as well, whatever its beat. After a crash between the two writes below a
+        // new epoch begins once more, which costs every client a gap.
+        let older = remembered.is_some_and(|seen| seen.epoch != epoch || seen.beat > beat);
         let epoch = if older {
             tracing::warn!(
                 "the database is older than this data folder knows it: a restored backup. Streams begin anew"
@@ -64,7 +66,8 @@ impl Epoch {
             .await?;
         // Higher by more than one: the answer of an earlier beat was lost.
         let went_back = epoch != self.seen.epoch || beat <= self.seen.beat;
-        if went_back && epoch == self.seen.epoch {
+        // Another epoch with a higher beat is our own, whose answer was lost; with a lower one, a backup's.
+        if went_back && (epoch == self.seen.epoch || beat <= self.seen.beat) {
             self.seen.epoch = store.write(streams::renew_epoch).await?;
         } else {
             self.seen.epoch = epoch;
@@ -96,5 +99,52 @@ fn remembered(file: &Path) -> anyhow::Result<Option<Seen>> {
         })?)),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error).with_context(|| format!("{FILE} in the data folder can't be read")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ovation_schema::{Database, Options};
+
+    use super::*;
+
+    async fn store(file: PathBuf) -> Store {
+        let options = Options {
+            database: Database::Sqlite(file),
+            connections: 2,
+            acquire_timeout: Duration::from_secs(5),
+            statement_timeout: Duration::from_secs(5),
+        };
+        let open = tokio::task::spawn_blocking(move || Store::open(&options));
+        open.await.unwrap().unwrap()
+    }
+
+    /// Copies a file of a store that is at rest.
+    async fn stop_and_copy(store: Store, from: &Path, to: &Path) {
+        tokio::task::spawn_blocking(move || store.close()).await.unwrap();
+        std::fs::copy(from, to).unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_backup_from_before_an_earlier_restore_begins_a_new_epoch() {
+        let folder = tempfile::tempdir().unwrap();
+        let (file, backup) = (folder.path().join("a.db"), folder.path().join("b.db"));
+        let first = store(file.clone()).await;
+        let seen = Epoch::open(&first, folder.path()).await.unwrap().seen;
+        stop_and_copy(first, &file, &backup).await;
+        let mut again = store(file.clone()).await;
+        let mut epoch = Epoch::open(&again, folder.path()).await.unwrap();
+        assert_eq!(epoch.seen.epoch, seen.epoch, "nothing was restored");
+        for _ in 0..2 {
+            epoch.beat(&again).await.unwrap();
+            stop_and_copy(again, &backup, &file).await;
+            again = store(file.clone()).await;
+            let before = epoch.seen.epoch;
+            epoch = Epoch::open(&again, folder.path()).await.unwrap();
+            assert_ne!(epoch.seen.epoch, before);
+            assert_ne!(epoch.seen.epoch, seen.epoch, "its numbers were used before");
+        }
     }
 }

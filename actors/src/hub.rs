@@ -60,6 +60,8 @@ struct Inner {
     store: Arc<dyn HubStore>,
     overlay: Overlay,
     limits: HubLimits,
+    /// Friendships that ended since the start.
+    unfriended: AtomicU64,
     /// The last seat's number.
     seats: AtomicU64,
     doubt: AtomicBool,
@@ -145,6 +147,7 @@ impl Hub {
             store,
             overlay,
             limits,
+            unfriended: AtomicU64::new(0),
             seats: AtomicU64::new(0),
             doubt: AtomicBool::new(false),
         }))
@@ -324,7 +327,15 @@ impl Hub {
 
     /// Two users are not friends any more: neither watches the other's presence from here on.
     pub fn unfriended(&self, one: UserId, other: UserId) {
+        // First: a watch that begins after the message was sent, and so is not met by it, sees the number changed.
+        self.0.unfriended.fetch_add(1, Ordering::SeqCst);
         self.0.tell_watcher(presence::Mail::Unfriended(one, other));
+    }
+
+    /// How many friendships have ended. Whoever reads who is a friend, and watches them then, compares the numbers of
+    /// before and after: where they differ, one of them may have ended in between.
+    pub fn unfriendings(&self) -> u64 {
+        self.0.unfriended.load(Ordering::SeqCst)
     }
 
     /// Closes those connections of a user whose token is older than `token_version`.

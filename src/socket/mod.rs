@@ -33,6 +33,8 @@ use refusal::{bad_request, unauthorized};
 
 /// Events in one page of a replay.
 const PAGE: i64 = 100;
+/// Bytes of them, past the first: a page is kept for as long as its client does not read.
+const PAGE_BYTES: usize = 256 << 10;
 /// The largest id a client may name: beyond it JavaScript would mangle it.
 const MAX_ID: i64 = 1 << 53;
 
@@ -78,7 +80,7 @@ impl Operator for Peer {
         let store = self.0.app.store.clone();
         Box::pin(async move {
             let page = store.read(move |connection| streams::page(connection, user, next, PAGE));
-            page.await.map_err(refusal::of_store)
+            page.await.map(within_bytes).map_err(refusal::of_store)
         })
     }
 
@@ -112,6 +114,18 @@ impl State {
     }
 }
 
+/// A page's beginning; the rest is the next one's.
+fn within_bytes(mut events: Vec<Event>) -> Vec<Event> {
+    let mut bytes = 0;
+    let fits = events.iter().take_while(|event| {
+        bytes += event.payload.len();
+        bytes <= PAGE_BYTES
+    });
+    let fits = fits.count().max(1);
+    events.truncate(fits);
+    events
+}
+
 fn parameters<T: DeserializeOwned>(d: &serde_json::value::RawValue) -> Result<T, Refusal> {
     serde_json::from_str(d.get()).map_err(|error| {
         // The message may repeat what was sent, which may be long.
@@ -135,4 +149,29 @@ fn ack(answer: &impl Serialize) -> Result<String, Refusal> {
 /// An ack that says nothing else.
 fn done() -> String {
     "{}".to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use ovation_schema::streams::EventKind;
+
+    use super::*;
+
+    #[test]
+    fn a_page_is_bounded_in_bytes_and_never_empty_for_it() {
+        let page = |sizes: &[usize]| {
+            let event = |(seq, size): (i64, &usize)| Event {
+                user: UserId(1),
+                seq,
+                kind: EventKind::MessageNew,
+                payload: "x".repeat(*size),
+                created_at: 0,
+            };
+            within_bytes((1..).zip(sizes).map(event).collect()).len()
+        };
+        assert_eq!(page(&[]), 0);
+        assert_eq!(page(&[100; 100]), 100);
+        assert_eq!(page(&[12_000; 100]), PAGE_BYTES / 12_000);
+        assert_eq!(page(&[PAGE_BYTES + 1, 1]), 1);
+    }
 }

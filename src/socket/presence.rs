@@ -7,13 +7,15 @@ use ovation_actors::push::Presence;
 use ovation_schema::{DbConnection, StoreError, UserId, follows, users};
 use serde::{Deserialize, Serialize};
 
-use super::refusal::{bad_request, limit_exceeded, of_store};
+use super::refusal::{bad_request, limit_exceeded, of, of_store};
 use super::{State, ack, done, id};
+use crate::error::ApiError;
 
-/// How often looking and watching are tried to agree.
-const ROUNDS: usize = 3;
 /// Users one connection may watch.
 pub(super) const MOST: usize = 200;
+
+/// How often looking and watching are tried to agree: only a user whose own friendships end all the time needs more.
+const ROUNDS: usize = 4;
 
 #[derive(Deserialize)]
 pub(super) struct Watch {
@@ -35,31 +37,34 @@ pub(super) async fn watch(state: &State, watch: Watch) -> Result<String, Refusal
     let mut ids = ids.collect::<Result<Vec<_>, _>>()?;
     ids.sort_unstable();
     ids.dedup();
+    let hub = &state.app.hub;
+    let mut unfriendings = hub.unfriendings();
     let (mut friends, mut last_seen) = look(state, watcher, &ids).await?;
-    let mut users = register(state, watcher, &friends);
     for _ in 0..ROUNDS {
-        // Whoever ended the friendship between the look and the watch was heard by neither.
-        let again = look(state, watcher, &ids).await?;
-        if again.0 == friends {
-            break;
+        *state.presence.borrow_mut() = None;
+        let (watch, users) = hub.watch_presence(watcher, &friends, Arc::clone(&state.outbox));
+        // A friendship that ended between the look and the watch would be watched for ever; one that ends from here on
+        // is told to the watch.
+        let by_now = hub.unfriendings();
+        let ended = std::mem::replace(&mut unfriendings, by_now) != by_now;
+        let before = friends.clone();
+        if ended {
+            (friends, last_seen) = look(state, watcher, &ids).await?;
         }
-        (friends, last_seen) = again;
-        users = register(state, watcher, &friends);
+        if friends == before {
+            *state.presence.borrow_mut() = Some(watch);
+            return ack(&watched(users, &last_seen));
+        }
     }
+    Err(of(&ApiError::Busy))
+}
+
+fn watched(mut users: Vec<Presence>, last_seen: &[(UserId, i64)]) -> Watched {
     for user in users.iter_mut().filter(|user| !user.online && user.last_seen.is_none()) {
         let seen = last_seen.iter().find(|(seen, _)| seen.0 == user.user_id);
         user.last_seen = seen.map(|(_, at)| *at);
     }
-    ack(&Watched { users })
-}
-
-/// In place of the watch before.
-fn register(state: &State, watcher: UserId, friends: &[UserId]) -> Vec<Presence> {
-    *state.presence.borrow_mut() = None;
-    let outbox = Arc::clone(&state.outbox);
-    let (watch, users) = state.app.hub.watch_presence(watcher, friends, outbox);
-    *state.presence.borrow_mut() = Some(watch);
-    users
+    Watched { users }
 }
 
 async fn look(state: &State, watcher: UserId, ids: &[UserId]) -> Result<Friends, Refusal> {
@@ -74,7 +79,8 @@ async fn look(state: &State, watcher: UserId, ids: &[UserId]) -> Result<Friends,
 type Friends = (Vec<UserId>, Vec<(UserId, i64)>);
 
 fn friends(connection: &mut DbConnection, watcher: UserId, ids: &[UserId]) -> Result<Friends, StoreError> {
-    let friends = follows::friends_among(connection, watcher, ids)?;
+    let mut friends = follows::friends_among(connection, watcher, ids)?;
+    friends.sort_unstable();
     let last_seen = users::last_seen(connection, &friends)?;
     Ok((friends, last_seen))
 }

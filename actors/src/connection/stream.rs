@@ -117,6 +117,13 @@ impl Position {
             out.push(gap(oldest, self.newest));
             self.next = self.newest + 1;
         }
+        if events.is_empty()
+            && let Some(until) = self.replay
+        {
+            // What was there when the replay began has been trimmed to its end; nothing else would ever say so.
+            out.push(gap(until, until - 1));
+            self.next = until;
+        }
         for event in events {
             if event.seq == self.next {
                 out.push(Frame::durable(event));

@@ -45,7 +45,8 @@ impl<S: LikeStore> Flusher<S> {
             ));
         }
         if mark.position > self.mark {
-            // A commit whose answer was lost.
+            // A commit whose answer was lost. It may have come after the doubt of then was settled.
+            self.doubt();
             self.moved(mark.position).await;
             return Ok(());
         }

@@ -119,9 +119,12 @@ fn a_store_that_fails_is_asked_again_ever_more_slowly() {
         now = at;
     }
     assert_eq!(waits, [100, 200, 400, 800, 1600, 3200, 5000, 5000]);
-    assert_eq!(position.need(now), Some(Need::Page(USER, 1)));
-    position.page(&[], now, &mut out);
-    assert!(matches!(position.need(now), Some(Need::Until(_))));
+    let mut live = Position::new(&member(1, Start::Live), &mut out);
+    live.taken(&mut taken(&[], 2), now, &mut out);
+    now += CROSSING;
+    assert_eq!(live.need(now), Some(Need::Page(USER, 1)));
+    live.page(&[], now, &mut out);
+    assert!(matches!(live.need(now), Some(Need::Until(_))));
 }
 
 #[test]
@@ -137,6 +140,23 @@ fn what_was_trimmed_on_the_way_is_a_gap() {
         serde_json::json!({"t": "gap", "d": {"oldest": 5, "newest": 8}})
     );
     assert_eq!(said[1]["t"], "synced");
+}
+
+#[test]
+fn a_replay_that_was_trimmed_to_its_end_is_a_gap() {
+    let (now, mut out) = (Instant::now(), Outgoing::default());
+    let mut position = Position::new(&member(1, Start::Replay { until: 9 }), &mut out);
+    assert_eq!(position.need(now), Some(Need::Page(USER, 1)));
+    position.page(&[], now, &mut out);
+    assert_eq!((position.need(now), position.live()), (None, Some(9)));
+    let said = said(&mut out);
+    assert_eq!(
+        said,
+        [
+            serde_json::json!({"t": "gap", "d": {"oldest": 9, "newest": 8}}),
+            serde_json::json!({"t": "synced", "d": {"seq": 8}}),
+        ]
+    );
 }
 
 /// A step of the world around a connection.

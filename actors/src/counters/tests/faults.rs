@@ -35,6 +35,38 @@ fn while_the_store_hangs_known_videos_are_liked_and_nobody_known_waits() {
     });
 }
 
+/// Counts the doubts.
+struct Doubts(Arc<std::sync::atomic::AtomicUsize>);
+
+impl crate::counters::Listener for Doubts {
+    fn liked(&self, _: &[crate::Entry]) {}
+    fn told(&self, _: &[ovation_schema::streams::Event]) {}
+    fn doubt(&self) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn a_commit_that_shows_later_is_doubted_when_it_shows() {
+    run(async {
+        let (ledger, store) = (FakeLedger::default(), FakeStore::default());
+        let running = Running::start(&ledger, &store).await;
+        let doubts = Arc::default();
+        running.counters.listen(Doubts(Arc::clone(&doubts)));
+        let taken = || doubts.swap(0, std::sync::atomic::Ordering::SeqCst);
+        store.server().flush_fault = Some(Fault::LostAnswer);
+        running.set(1, 7, true).await.unwrap();
+        assert!(running.counters.flush_now().await.is_err());
+        assert_eq!(taken(), 1, "it may have been committed");
+        // Whoever looked into that doubt may have come before the commit.
+        running.counters.flush_now().await.unwrap();
+        assert_eq!((taken(), store.rows().video_count(7)), (1, 1));
+        running.set(1, 7, false).await.unwrap();
+        running.counters.flush_now().await.unwrap();
+        assert_eq!(taken(), 0);
+    });
+}
+
 #[test]
 fn a_wish_that_was_so_already_is_counted_once() {
     run(async {
