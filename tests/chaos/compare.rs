@@ -16,15 +16,14 @@ pub fn violations(records: &[Record], stored: &Stored) -> Vec<String> {
             found.push(format!("the stream of {user} is not dense"));
         }
     }
-    records
-        .iter()
-        .for_each(|record| check_heard(&mut found, record, stored));
+    for record in records {
+        check_heard(&mut found, record, stored);
+    }
     check_messages(&mut found, records, stored);
     check_told_of_messages(&mut found, stored);
-    stored
-        .sides
-        .iter()
-        .for_each(|side| check_side(&mut found, side, records, stored));
+    for side in &stored.sides {
+        check_side(&mut found, side, records, stored);
+    }
     check_others(&mut found, records, stored);
     found
 }
@@ -250,20 +249,20 @@ fn check_others(found: &mut Vec<String>, records: &[Record], stored: &Stored) {
     compare("comments", comments.collect(), foreign.collect());
     let sum = |pairs: Vec<Pair>| {
         let mut sums: BTreeMap<i64, i64> = BTreeMap::new();
-        pairs
-            .into_iter()
-            .for_each(|pair| *sums.entry(pair.one).or_default() += pair.other);
+        for pair in pairs {
+            *sums.entry(pair.one).or_default() += pair.other;
+        }
         sums.into_iter().map(|(one, other)| Pair { one, other }).collect()
     };
     let likes = of("favorite.new").map(|(_, told)| Pair {
         one: number(told, "video_id"),
         other: number(told, "count"),
     });
-    let likers = stored.noticed.iter().map(|pair| Pair {
+    let noticed = stored.noticed.iter().map(|pair| Pair {
         one: pair.one,
         other: 1,
     });
-    compare("likes", sum(likes.collect()), sum(likers.collect()));
+    compare("likes", sum(likes.collect()), sum(noticed.collect()));
 }
 
 #[cfg(test)]

@@ -29,7 +29,8 @@ enum Asked {
     Message(usize),
     /// The place of a mark.
     Mark(usize),
-    Favorite,
+    /// What leaves nothing to be recorded.
+    Other,
 }
 
 /// A device and its memory, which outlives its connections.
@@ -85,7 +86,7 @@ impl<'a> Device<'a> {
                 }
                 // A server that is about to stop opens no sockets.
                 Err(NoLink::Nobody | NoLink::Status(503)) => {}
-                Err(NoLink::Status(status)) => self.wrong(format!("HTTP {status} instead of a socket")),
+                Err(NoLink::Status(status)) => self.wrong(&format!("HTTP {status} instead of a socket")),
             }
             self.outgoing.disconnected();
             self.asked.clear();
@@ -105,7 +106,7 @@ impl<'a> Device<'a> {
             .act(self.place, seq, self.outgoing.waiting() + self.asked.len())
     }
 
-    fn wrong(&self, what: String) {
+    fn wrong(&self, what: &str) {
         self.stage.violation(format!("{}: {what}", self.record.name));
     }
 
@@ -164,9 +165,9 @@ impl<'a> Device<'a> {
                     self.send_due(&mut link);
                 }
                 if self.random.random_bool(0.5) {
-                    link.cut()
+                    link.cut();
                 } else {
-                    link.reset()
+                    link.reset();
                 }
             }
             Mishap::Stall(time) => {
@@ -191,14 +192,14 @@ impl<'a> Device<'a> {
             85..90 => {
                 let video = self.stage.videos[self.random.random_range(0..self.stage.videos.len())];
                 let d = json!({"video_id": video, "on": self.random.random_bool(0.7)});
-                self.asked.insert(link.send("favorite.set", &d), Asked::Favorite);
+                self.asked.insert(link.send("favorite.set", &d), Asked::Other);
             }
             90..95 => self.send_again(link),
             _ => {
                 let peer = self.peers[self.random.random_range(0..self.peers.len())];
                 self.asked.insert(
                     link.send("typing", &json!({"to_user_id": peer, "on": true})),
-                    Asked::Favorite,
+                    Asked::Other,
                 );
             }
         }
@@ -263,7 +264,7 @@ impl<'a> Device<'a> {
             (3001, Some(seconds)) => std::thread::sleep(hinted(seconds)),
             // The database was away at the hello; the device was slow.
             (3002 | 3008, _) => {}
-            _ => self.wrong(format!("closed with {code} {reason}")),
+            _ => self.wrong(&format!("closed with {code} {reason}")),
         }
     }
 
@@ -276,14 +277,14 @@ impl<'a> Device<'a> {
                     || seq < self.welcomed
                     || std::mem::replace(&mut self.synced, true)
                 {
-                    self.wrong(format!("{message} before event {}", self.record.next()));
+                    self.wrong(&format!("{message} before event {}", self.record.next()));
                 }
             }
             "ack" | "err" => self.answered(&mut message),
             "typing" => {}
             _ => match Told::of(&message) {
                 Some(told) if self.welcomed.is_some() => self.told(told),
-                _ => self.wrong(format!("{message} is unexpected")),
+                _ => self.wrong(&format!("{message} is unexpected")),
             },
         }
     }
@@ -291,13 +292,13 @@ impl<'a> Device<'a> {
     fn welcome(&mut self, d: &Value) {
         self.back_off.reset();
         let (Some(epoch), Some(seq)) = (d["epoch"].as_str(), d["seq"].as_i64()) else {
-            return self.wrong(format!("welcome {d}"));
+            return self.wrong(&format!("welcome {d}"));
         };
         self.welcomed = Some(seq);
         if let Some(known) = &self.epoch {
             let missing = seq + 1 - self.record.next();
             if known != epoch || missing < 0 || d["replay"].as_i64() != Some(missing) {
-                self.wrong(format!("resumed {known} at {} with {d}", self.record.next() - 1));
+                self.wrong(&format!("resumed {known} at {} with {d}", self.record.next() - 1));
             }
         } else {
             self.epoch = Some(epoch.to_owned());
@@ -326,12 +327,12 @@ impl<'a> Device<'a> {
                 Some(Asked::Message(place)) => {
                     self.record.dups += usize::from(answer["d"]["dup"] == true);
                     if let Some(wrong) = self.outgoing.acknowledged(place, &answer["d"]) {
-                        self.wrong(wrong);
+                        self.wrong(&wrong);
                     }
                 }
                 Some(Asked::Mark(place)) => self.record.marks[place].acknowledged = true,
-                Some(Asked::Favorite) => {}
-                None => self.wrong(format!("nobody asked for {answer}")),
+                Some(Asked::Other) => {}
+                None => self.wrong(&format!("nobody asked for {answer}")),
             }
         } else if answer["code"] == "try_later" {
             if let Some(Asked::Message(place)) = asked {
@@ -339,7 +340,7 @@ impl<'a> Device<'a> {
                 self.outgoing.refused(place, pause);
             }
         } else {
-            self.wrong(format!("{asked:?} was refused for good: {answer}"));
+            self.wrong(&format!("{asked:?} was refused for good: {answer}"));
         }
     }
 }

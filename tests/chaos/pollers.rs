@@ -58,7 +58,9 @@ pub fn events(stage: &Stage, place: usize, who: &Persona, mut random: ChaCha8Rng
         }
         for event in answer["events"].as_array().into_iter().flatten() {
             let wrong = Told::of(event).map_or(Some(format!("{event} is no event")), |told| record.take(told));
-            wrong.into_iter().for_each(|wrong| stage.violation(wrong));
+            if let Some(wrong) = wrong {
+                stage.violation(wrong);
+            }
         }
         if told != epoch || answer.get("gap").is_some() || answer["next_seq"].as_i64() != Some(record.next() - 1) {
             stage.violation(format!("{}: {answer} to {target}", record.name));

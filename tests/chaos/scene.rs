@@ -140,8 +140,9 @@ impl Scene<'_> {
         let mut command = serve_command(self.folder.path(), self.url.as_deref());
         command
             .env("OVATION_FLUSH_INTERVAL", format!("{}ms", FLUSH.as_millis()))
-            // A frozen database is to be felt as one that does not answer as well.
-            .env("OVATION_DB_STATEMENT_TIMEOUT", "1500ms")
+            // A caller gives up within the time that a database stays frozen, and what it asked for goes on.
+            .env("OVATION_DB_ACQUIRE_TIMEOUT", "500ms")
+            .env("OVATION_DB_STATEMENT_TIMEOUT", "1s")
             .env("OVATION_LOG", "info,ovation::net=warn");
         command
     }
@@ -159,12 +160,10 @@ impl Scene<'_> {
             self.some_more(stage, process, random);
             if let Some(instance) = self.instance {
                 trouble(instance, random);
+                self.perhaps_silence(stage, process, random);
                 self.some_more(stage, process, random);
             }
-            if kill % 2 == 1 {
-                self.silence(stage, process, Duration::ZERO);
-                self.some_more(stage, process, random);
-            }
+            self.perhaps_silence(stage, process, random);
             if kill % 4 == 2 {
                 self.stop(process, random);
                 self.start(stage, process, random);
@@ -172,15 +171,23 @@ impl Scene<'_> {
             }
             kill_at_once(process);
             self.start(stage, process, random);
+            self.perhaps_silence(stage, process, random);
         }
         let mut random = self.plan.random(self.plan.cycles, 0);
         self.some_more(stage, process, &mut random);
         self.silence(stage, process, 3 * FLUSH);
     }
 
+    /// Right after something has happened there is nothing newer yet that would bring what was forgotten.
+    fn perhaps_silence(&self, stage: &Stage, process: &Process, random: &mut ChaCha8Rng) {
+        if random.random_bool(0.4) {
+            self.silence(stage, process, Duration::ZERO);
+        }
+    }
+
     /// Lets the storm go on for some acknowledgements.
     fn some_more(&self, stage: &Stage, process: &Process, random: &mut ChaCha8Rng) {
-        let wanted = stage.acknowledged() + random.random_range(10..100);
+        let wanted = stage.acknowledged() + random.random_range(20..200);
         let end = Instant::now() + STANDSTILL;
         while stage.acknowledged() < wanted {
             self.nothing_found(stage, process);
@@ -317,19 +324,19 @@ fn shown(people: &[Persona], stored: &Stored) -> Vec<String> {
 
 /// Something happens to the database while the server and everybody else go on.
 fn trouble(instance: &Instance, random: &mut ChaCha8Rng) {
-    let pause = Duration::from_millis(if random.random_bool(0.3) {
-        random.random_range(1_000..2_500)
+    let pause = Duration::from_millis(if random.random_bool(0.4) {
+        random.random_range(1_000..2_800)
     } else {
         random.random_range(0..300)
     });
     // The moments are the test's random choice, not a wait for anything.
     match random.random_range(0..10) {
-        0..3 => {
+        0..4 => {
             instance.crash();
             std::thread::sleep(pause);
             instance.launch();
         }
-        3..6 => {
+        4..8 => {
             instance.freeze();
             std::thread::sleep(pause);
             instance.thaw();
