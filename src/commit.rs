@@ -4,6 +4,8 @@
 //! dropped with its connection, between the commit and the push as well. So a change that others hear of runs in a task
 //! of its own.
 
+use std::convert::Infallible;
+
 use ovation_actors::hub::Hub;
 use ovation_schema::streams::Event;
 use ovation_schema::{DbConnection, StoreError};
@@ -54,18 +56,27 @@ impl App {
         F: Fn(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
+        let (running, ended) = oneshot::channel::<Infallible>();
         let app = self.clone();
         actix_web::rt::spawn(async move {
+            // The store drops what it runs when the transaction is over.
+            let change = move |connection: &mut DbConnection| {
+                let _ = &running;
+                change(connection)
+            };
             let mut result = app.store.write(change).await;
-            if let Err(StoreError::Unavailable(_)) = result {
-                // The commit's answer may be what was lost.
-                app.hub.doubt();
-            }
+            let in_doubt = matches!(result, Err(StoreError::Unavailable(_)));
             let news = result.as_mut().map(news).unwrap_or_default();
             // Whoever has gone needs no answer.
             let _ = answer.send(result);
             tokio::task::yield_now().await;
             news.tell(&app.hub);
+            if in_doubt {
+                // The commit's answer may be what was lost. Or only the wait for it is over and the transaction is not:
+                // what it commits yet is found when it has ended, and not before.
+                let _ = ended.await;
+                app.hub.doubt();
+            }
         });
         answered
             .await
