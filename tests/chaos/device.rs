@@ -261,7 +261,10 @@ impl<'a> Device<'a> {
     fn closed(&mut self, code: u16, reason: &Value) {
         match (code, reason["retry_after"].as_f64()) {
             // The moment is the server's wish.
-            (3001, Some(seconds)) => std::thread::sleep(hinted(seconds)),
+            (3001, Some(seconds)) => {
+                self.record.restarts += 1;
+                std::thread::sleep(hinted(seconds));
+            }
             // The database was away at the hello; the device was slow.
             (3002 | 3008, _) => {}
             _ => self.wrong(&format!("closed with {code} {reason}")),

@@ -73,14 +73,17 @@ pub fn chats(stage: &Stage, place: usize, who: &Persona, peers: &[i64], mut rand
     let mut record = Record::of(&stage.places[place].name, who.id);
     let mut back_off = BackOff::new();
     let mut last: Vec<(i64, i64)> = peers.iter().map(|peer| (*peer, 0)).collect();
-    let mut over = false;
-    while !over {
-        // Once more when it is over, for what came since.
-        over = stage.act(place, -1, 0) == Act::Over;
+    // When it is over it polls once more, for what came since; with patience, but not for ever.
+    let mut rounds_left = 20;
+    while rounds_left > 0 {
+        let over = stage.act(place, -1, 0) == Act::Over;
+        rounds_left -= i32::from(over);
+        let mut answered = true;
         for (peer, time) in &mut last {
             let token = &who.token;
             let target = format!("/douyin/message/chat/?token={token}&to_user_id={peer}&pre_msg_time={time}");
             let Some(answer) = get(stage, who, &target) else {
+                answered = false;
                 back_off.pause(&mut random);
                 continue;
             };
@@ -100,6 +103,9 @@ pub fn chats(stage: &Stage, place: usize, who: &Persona, peers: &[i64], mut rand
                     });
                 }
             }
+        }
+        if over && answered {
+            break;
         }
         // The app's second, five times as fast.
         std::thread::sleep(Duration::from_millis(200));

@@ -69,6 +69,8 @@ pub struct Record {
     pub comments: Vec<String>,
     /// What each peer wrote, as polled.
     pub chats: BTreeMap<i64, Vec<ChatLine>>,
+    /// How often the server said that it restarts, and when to come back.
+    pub restarts: usize,
     /// How often it connected, resent, and was told that it had been understood before.
     pub connects: usize,
     pub resends: usize,

@@ -165,7 +165,8 @@ impl Scene<'_> {
             }
             self.perhaps_silence(stage, process, random);
             if kill % 4 == 2 {
-                self.stop(process, random);
+                // The first one always in peace: it is to be seen what devices are told then.
+                self.stop(process, kill > 2 && random.random_bool(0.5), random);
                 self.start(stage, process, random);
                 self.some_more(stage, process, random);
             }
@@ -222,9 +223,9 @@ impl Scene<'_> {
     }
 
     /// A stop in peace, or one that is cut short.
-    fn stop(&self, process: &mut Process, random: &mut ChaCha8Rng) {
+    fn stop(&self, process: &mut Process, cut_short: bool, random: &mut ChaCha8Rng) {
         process.signal("TERM");
-        if random.random_bool(0.5) {
+        if cut_short {
             // The moment is the test's random choice, not a wait for anything. It may well have ended by then.
             std::thread::sleep(Duration::from_millis(random.random_range(0..400)));
             kill_at_once(process);
