@@ -4,8 +4,7 @@
 //! dropped with its connection, between the commit and the push as well. So a change that others hear of runs in a task
 //! of its own.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::convert::Infallible;
 
 use ovation_actors::hub::Hub;
 use ovation_schema::streams::Event;
@@ -45,21 +44,6 @@ impl News {
     }
 }
 
-/// Goes with a change to its very end, which may come after its caller was told that there is no answer: what is
-/// committed then was not there yet when the first doubt was looked into, so it is doubted once more.
-struct GivenUp {
-    hub: Hub,
-    given_up: Arc<AtomicBool>,
-}
-
-impl Drop for GivenUp {
-    fn drop(&mut self) {
-        if self.given_up.load(Ordering::SeqCst) {
-            self.hub.doubt();
-        }
-    }
-}
-
 impl App {
     /// Runs `change` as one transaction and tells its news once it is committed, also when this call is dropped. On a
     /// worker's thread.
@@ -72,30 +56,27 @@ impl App {
         F: Fn(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
         let (answer, answered) = oneshot::channel();
+        let (running, ended) = oneshot::channel::<Infallible>();
         let app = self.clone();
-        let given_up = Arc::new(AtomicBool::new(false));
-        let end = GivenUp {
-            hub: app.hub.clone(),
-            given_up: Arc::clone(&given_up),
-        };
-        // The store drops a change after its commit.
-        let change = move |connection: &mut DbConnection| {
-            let _until_its_end = &end;
-            change(connection)
-        };
         actix_web::rt::spawn(async move {
+            // The store drops what it runs when the transaction is over.
+            let change = move |connection: &mut DbConnection| {
+                let _ = &running;
+                change(connection)
+            };
             let mut result = app.store.write(change).await;
-            if let Err(StoreError::Unavailable(_)) = result {
-                // The commit's answer may be what was lost, or the commit is still to come. In this order: either the
-                // change's end sees that it was given up, or it has come before this doubt.
-                given_up.store(true, Ordering::SeqCst);
-                app.hub.doubt();
-            }
+            let in_doubt = matches!(result, Err(StoreError::Unavailable(_)));
             let news = result.as_mut().map(news).unwrap_or_default();
             // Whoever has gone needs no answer.
             let _ = answer.send(result);
             tokio::task::yield_now().await;
             news.tell(&app.hub);
+            if in_doubt {
+                // The commit's answer may be what was lost. Or only the wait for it is over and the transaction is not:
+                // what it commits yet is found when it has ended, and not before.
+                let _ = ended.await;
+                app.hub.doubt();
+            }
         });
         answered
             .await
@@ -106,6 +87,7 @@ impl App {
 #[cfg(test)]
 mod tests {
     use std::future::poll_fn;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use ovation_actors::outbox::{Outbox, OutboxLimits};

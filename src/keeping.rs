@@ -25,11 +25,14 @@ const REVOCATIONS: Duration = Duration::from_millis(400);
 const REVOCATIONS_PAGE: i64 = 1_000;
 /// Users whose streams are looked at in one statement.
 const USERS_PAGE: usize = 1_000;
+/// How often it is looked what a commit whose answer was lost has left, one [`REVOCATIONS`] apart: such a commit may still be
+/// under way in the database when it is looked for first.
+const LOOKS: u32 = 5;
 /// How often last-seen times are written.
 const DEPARTURES: Duration = Duration::from_secs(5);
 /// How often old events are removed, and how many at a time.
 const TRIM: Duration = Duration::from_mins(5);
-const TRIM_ROWS: i64 = 1_000;
+const TRIM_ROWS: i64 = 500;
 /// How often the streams' life is checked.
 const BEAT: Duration = Duration::from_mins(1);
 
@@ -55,6 +58,8 @@ impl Keeping {
             store,
             epoch,
             revoked,
+            // What a process before this one has sent may be under way as well.
+            looks: LOOKS,
         };
         let thread = std::thread::Builder::new()
             .name("keeping".into())
@@ -82,6 +87,8 @@ struct Work {
     epoch: Epoch,
     /// Up to which revocation all have been seen.
     revoked: i64,
+    /// How often it is still to be looked for events that nobody was told of.
+    looks: u32,
 }
 
 impl Work {
@@ -126,22 +133,21 @@ impl Work {
 
     /// Where a commit's answer was lost there may be events that nobody was told of: whoever is online is told now.
     async fn doubts(&mut self) -> Result<(), StoreError> {
-        if !self.app.hub.take_doubt() {
+        if self.app.hub.take_doubt() {
+            self.looks = LOOKS;
+        }
+        if self.looks == 0 {
             return Ok(());
         }
         for users in self.app.hub.online().chunks(USERS_PAGE) {
             let users = users.to_vec();
-            let newest = self
-                .store
-                .read(move |connection| streams::newest(connection, &users))
-                .await;
-            if newest.is_err() {
-                self.app.hub.doubt();
-            }
-            for (user, newest) in newest? {
+            let read = move |connection: &mut _| streams::newest(connection, &users);
+            for (user, newest) in self.store.read(read).await? {
                 self.app.hub.raise(user, newest);
             }
         }
+        // Only a look that saw everybody counts.
+        self.looks -= 1;
         Ok(())
     }
 

@@ -42,3 +42,6 @@ mod record;
 mod scene;
 mod seen;
 mod trimmed;
+
+/// What says how often to crash.
+const CYCLES: &str = "OVATION_TEST_CYCLES";

@@ -18,7 +18,7 @@ impl Plan {
     pub fn of(mode: &str, cycles: u64) -> Self {
         let clock = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let plan = Self {
-            cycles: number("OVATION_TEST_CYCLES").unwrap_or(cycles).max(1),
+            cycles: number(crate::CYCLES).unwrap_or(cycles).max(1),
             seed: number("OVATION_TEST_SEED").unwrap_or_else(|| u64::from(clock.subsec_nanos())),
         };
         println!("{mode}: {} cycles, OVATION_TEST_SEED={}", plan.cycles, plan.seed);

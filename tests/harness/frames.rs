@@ -98,11 +98,19 @@ impl RawSocket {
             "nothing that was not offered"
         );
         let stream = wire.into_stream();
-        Ok(Self {
-            unread: stream.buffer().to_vec(),
-            stream: stream.into_inner(),
-            protocol: reply.header("sec-websocket-protocol").map(str::to_owned),
-        })
+        let unread = stream.buffer().to_vec();
+        let mut socket = Self::after(stream.into_inner(), unread);
+        socket.protocol = reply.header("sec-websocket-protocol").map(str::to_owned);
+        Ok(socket)
+    }
+
+    /// Goes on after an upgrade that was asked for and checked elsewhere; `unread` is what came behind its answer.
+    pub fn after(stream: TcpStream, unread: Vec<u8>) -> Self {
+        Self {
+            stream,
+            unread,
+            protocol: None,
+        }
     }
 
     /// Sends bytes as they are; an error is the server having closed already.

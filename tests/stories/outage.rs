@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use diesel::connection::SimpleConnection;
+use serde_json::json;
 
 use crate::harness::clip::CLIP;
 use crate::harness::mariadb::Instance;
@@ -172,4 +173,38 @@ fn a_locked_sqlite_says_try_later() {
         reply.text().contains("\"status_code\":0").then_some(())
     });
     scene.is_back(&world);
+}
+
+/// A caller waits for a bounded time and the transaction goes on: whoever is online hears of what it commits later.
+#[test]
+fn a_commit_after_its_caller_gave_up_is_told() {
+    let world = World::with(Kind::Mariadb, |config| {
+        config.db_acquire_timeout = Duration::from_millis(10);
+        config.db_statement_timeout = Duration::from_secs(3);
+    });
+    let (ann, ben) = (world.register("ann"), world.register("ben"));
+    ann.tells(&ben, "first");
+    let (mut sender, mut receiver) = (ann.socket(), ben.socket());
+    // Two waits that are each shorter than a statement may take, and together longer than anybody waits for an answer.
+    let (mut first, mut second) = (world.connection(), world.connection());
+    first
+        .batch_execute("BEGIN; UPDATE conversations SET unread = unread")
+        .unwrap();
+    second
+        .batch_execute("BEGIN; UPDATE streams SET next_seq = next_seq")
+        .unwrap();
+    let message = json!({ "to_user_id": ben.id, "content": "late", "key": "late-0123456789abcdef" });
+    let began = Instant::now();
+    let id = sender.send("message.send", &message);
+    let until = |time: Duration| std::thread::sleep(time.saturating_sub(began.elapsed()));
+    until(Duration::from_secs(2));
+    first.batch_execute("ROLLBACK").unwrap();
+    let answer = sender.answer(&id);
+    assert_eq!(answer["code"], json!("try_later"), "{answer}");
+    // Whoever looked for it meanwhile has found nothing.
+    until(Duration::from_millis(4_300));
+    second.batch_execute("ROLLBACK").unwrap();
+    let event = receiver.next_of("message.new");
+    assert_eq!(event["d"]["content"], json!("late"));
+    assert_eq!(sender.done("message.send", &message)["dup"], json!(true));
 }
