@@ -11,6 +11,7 @@ use tokio::sync::Semaphore;
 use crate::auth::{Confirmed, PasswordHasher, Tokens, Versions};
 use crate::config::Config;
 use crate::media::Media;
+use crate::rows::Rows;
 
 /// Everything a handler may use.
 #[derive(Clone)]
@@ -28,6 +29,8 @@ pub struct Handles {
     pub confirmed: Confirmed,
     /// Looks users' token versions up in groups.
     pub versions: Versions,
+    /// What is hot, so that reading it needs no database.
+    pub rows: Rows,
     /// Issues and checks tokens.
     pub tokens: Tokens,
     /// Hashes passwords on threads of its own.

@@ -18,6 +18,7 @@ pub mod logging;
 pub mod media;
 pub mod net;
 pub mod pictures;
+pub mod rows;
 pub mod seed;
 pub mod server;
 pub mod version;

@@ -26,6 +26,7 @@ use crate::control::Control;
 use crate::identity::DataDir;
 use crate::media::{self, Media, MediaLimits};
 use crate::net::{ConnectionLimits, guard_panics, log_requests, on_connect, track_requests};
+use crate::rows::Rows;
 use crate::{api, likes, pictures};
 
 /// The SQLite store's file in the data folder.
@@ -130,6 +131,11 @@ impl Server {
     /// The store, for tests that look behind the answers.
     pub fn store(&self) -> &Store {
         &self.app.store
+    }
+
+    /// What is kept of the store in memory, for tests that change the store behind the server's back.
+    pub fn rows(&self) -> &Rows {
+        &self.app.rows
     }
 
     /// The likes, for tests that have thousands of users like something.
@@ -245,6 +251,7 @@ fn handles(
         counters: likes::start(&config, data_dir, &store)?,
         confirmed: Confirmed::default(),
         versions: Versions::new(store.clone()),
+        rows: Rows::new(store.clone(), &config),
         tokens: Tokens::new(key, store.store_id(), config.token_lifetime),
         passwords: PasswordHasher::start(PoolSettings {
             threads,

@@ -49,7 +49,13 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
         };
         comments::insert(connection, &comment)
     });
-    let author = author.await?.ok_or(ApiError::NotFound("this video"))?;
+    let author = call
+        .app
+        .rows
+        .touch_video(video_id)
+        .during(author)
+        .await?
+        .ok_or(ApiError::NotFound("this video"))?;
     // Nobody follows themselves, and the comment's user is the viewer.
     let user = User::new(author, &call.lens().look(None, Flags::default()))?;
     let row = comments::CommentRow {
@@ -65,10 +71,8 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
 async fn delete(call: &Call, video: VideoId) -> Result<HttpResponse, ApiError> {
     let comment = CommentId(call.params.required_id("comment_id")?);
     let now = now_ms();
-    match call
-        .change(move |connection, user| comments::delete(connection, comment, video, user, now))
-        .await?
-    {
+    let delete = call.change(move |connection, user| comments::delete(connection, comment, video, user, now));
+    match call.app.rows.touch_video(video).during(delete).await? {
         Deleted::Yes(Change::Made | Change::Nothing) => Ok(success(Nothing {})),
         Deleted::Yes(Change::Unknown) => Err(ApiError::NotFound("this comment")),
         Deleted::NotYours => Err(ApiError::Forbidden("only its author can delete a comment")),

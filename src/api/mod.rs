@@ -9,6 +9,7 @@ mod call;
 mod comments;
 mod favorites;
 mod feed;
+mod hot;
 mod list;
 mod messages;
 mod ops;

@@ -152,11 +152,10 @@ async fn store(call: &Call, user: UserId, title: String, file: Received) -> Resu
         title,
         media_hash: hash.to_string(),
     };
-    match app
+    let publish = app
         .store
-        .write(move |connection| videos::publish(connection, &video, now_ms()))
-        .await
-    {
+        .write(move |connection| videos::publish(connection, &video, now_ms()));
+    match app.rows.publishing(user).during(publish).await {
         Ok(_) => {
             kept.commit();
             Ok(())

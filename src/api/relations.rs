@@ -23,8 +23,12 @@ pub async fn set_follow(call: Call) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::invalid("one can't follow oneself"));
     }
     let now = now_ms();
+    let set = call.change(move |connection, user| follows::set(connection, user, other, on, now));
     match call
-        .change(move |connection, user| follows::set(connection, user, other, on, now))
+        .app
+        .rows
+        .following(UserId(claims.user_id), other)
+        .during(set)
         .await?
     {
         Change::Unknown => Err(ApiError::NotFound("this user")),
