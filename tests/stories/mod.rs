@@ -10,6 +10,7 @@ mod feed_walks;
 mod filled;
 mod flush_faults;
 mod golden;
+mod hot_rows;
 mod life_cycle;
 mod likes_disk_full;
 mod likes_flush;
