@@ -55,7 +55,7 @@ struct Inner {
 /// The users somebody follows, or the videos somebody likes.
 pub struct Ids {
     /// Ascending.
-    ids: Vec<i64>,
+    sorted: Vec<i64>,
     /// False where there are too many to keep.
     whole: bool,
     /// What the store has of the ledger, at least.
@@ -63,14 +63,14 @@ pub struct Ids {
 }
 
 impl Ids {
-    fn of(mut ids: Vec<i64>, whole: bool, mark: i64) -> Self {
-        ids.sort_unstable();
-        Self { ids, whole, mark }
+    fn of(mut sorted: Vec<i64>, whole: bool, mark: i64) -> Self {
+        sorted.sort_unstable();
+        Self { sorted, whole, mark }
     }
 
     /// Whether it is among them.
     pub fn contains(&self, id: i64) -> bool {
-        self.ids.binary_search(&id).is_ok()
+        self.sorted.binary_search(&id).is_ok()
     }
 
     /// The mark they were read with: they contain at least the likes up to it.

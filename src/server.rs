@@ -336,9 +336,10 @@ fn http_server(app: App, listener: TcpListener) -> std::io::Result<actix_web::de
             .wrap(from_fn(guard_panics))
             .wrap(from_fn(log_requests))
             .wrap(from_fn(track_requests))
+            // Asked one after the other: first those without parameters in their paths, which are many requests' and cheap.
+            .configure(api::routes)
             .configure(media::routes)
             .configure(pictures::routes)
-            .configure(api::routes)
     })
     .workers(config.workers)
     .max_connections(per_worker)

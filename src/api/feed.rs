@@ -14,7 +14,7 @@ use crate::error::ApiError;
 use crate::rows::Pen;
 
 /// The contract's largest page.
-const FEED_PAGE: i64 = 30;
+const FEED_PAGE: u8 = 30;
 
 #[derive(Serialize)]
 struct Feed {
@@ -26,13 +26,13 @@ struct Feed {
 /// page is hot.
 pub async fn feed(call: Call) -> Result<HttpResponse, ApiError> {
     let (now, latest_time) = (now_ms(), call.params.latest_time());
-    let Some(places) = call.app.rows.places(latest_time, now, FEED_PAGE as usize).await? else {
+    let Some(places) = call.app.rows.places(latest_time, now, FEED_PAGE.into()).await? else {
         return old_feed(&call, latest_time, now).await;
     };
     let viewer = call.viewer(call.guest()).await?;
     // On an empty page "now" lets the client start again at the top.
     let next_time = places.last().map_or(now, |place| place.0);
-    hot::answer(&call, async |ask| {
+    hot::answer(&call, 512 + 850 * places.len(), async |ask| {
         let page = call.app.rows.page(&places, viewer, ask).await?;
         Ok(move |pen: &mut Pen<'_>| {
             hot::videos(pen, &page, viewer)?;
@@ -49,7 +49,7 @@ async fn old_feed(call: &Call, latest_time: Option<i64>, now: i64) -> Result<Htt
     let lens = call.lens();
     let page = call.read(call.guest(), move |connection, viewer| {
         let before = bound(connection, latest_time, now)?;
-        let rows = videos::feed(connection, before, FEED_PAGE)?;
+        let rows = videos::feed(connection, before, FEED_PAGE.into())?;
         let next_time = rows.last().map_or(now, |(video, _)| video.publish_time);
         Ok(Feed {
             video_list: show(connection, viewer, rows, &lens)?,

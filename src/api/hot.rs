@@ -3,7 +3,7 @@
 //! Owns the body around the pieces and when they have to be read again. Never reads rows itself: `rows` does.
 
 use actix_web::HttpResponse;
-use actix_web::http::header::ContentType;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use ovation_actors::overlay::Stale;
 use ovation_schema::{StoreError, UserId};
 
@@ -14,12 +14,13 @@ use crate::rows::{Ask, Page, Pen};
 /// How often rows are read again that turn out older than the likes in memory, as [`ovation_schema::Store::read`] does.
 const ATTEMPTS: usize = 3;
 
-/// A feed page of 30 with room to spare.
-const PAGE_BYTES: usize = 28 << 10;
-
 /// A success whose fields `write` writes, each with a comma before it, from what `find` has found. `write` runs under the
-/// overlay's lock: one moment of the likes for the whole answer.
-pub async fn answer<W>(call: &Call, find: impl AsyncFn(Ask) -> Result<W, ApiError>) -> Result<HttpResponse, ApiError>
+/// overlay's lock: one moment of the likes for the whole answer. `bytes` is about how many there will be.
+pub async fn answer<W>(
+    call: &Call,
+    bytes: usize,
+    find: impl AsyncFn(Ask) -> Result<W, ApiError>,
+) -> Result<HttpResponse, ApiError>
 where
     W: FnOnce(&mut Pen<'_>) -> Result<(), Stale>,
 {
@@ -27,11 +28,12 @@ where
     for _ in 0..ATTEMPTS {
         let write = find(ask).await?;
         let likes = call.app.counters.overlay().view();
-        let mut pen = Pen::new(&likes, call.base.as_str(), Vec::with_capacity(PAGE_BYTES));
+        let mut pen = Pen::new(&likes, call.base.as_str(), Vec::with_capacity(bytes));
         pen.raw(br#"{"status_code":0,"status_msg":"""#);
         if write(&mut pen).is_ok() {
             pen.raw(b"}");
-            return Ok(HttpResponse::Ok().content_type(ContentType::json()).body(pen.out));
+            let json = (CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            return Ok(HttpResponse::Ok().insert_header(json).body(pen.out));
         }
         if ask == Ask::Again {
             // Rows of this moment: the mark itself may have gone back, and the flusher looks.

@@ -143,7 +143,7 @@ fn issue(app: &App, user: UserId, version: i64) -> LoggedIn {
 pub async fn user(call: Call) -> Result<HttpResponse, ApiError> {
     let (user, access) = call.subject()?;
     let viewer = call.viewer(access).await?;
-    hot::answer(&call, async |ask| {
+    hot::answer(&call, 1 << 10, async |ask| {
         let found = call.app.rows.user(user, viewer, ask).await?;
         let (user, is_follow) = found.ok_or(ApiError::NotFound("this user"))?;
         Ok(move |pen: &mut Pen<'_>| {

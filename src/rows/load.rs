@@ -239,6 +239,6 @@ impl Ids {
 
 impl Weight for Ids {
     fn weight(&self) -> usize {
-        size_of::<Self>() + self.ids.len() * size_of::<i64>()
+        size_of::<Self>() + self.sorted.len() * size_of::<i64>()
     }
 }
