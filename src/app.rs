@@ -13,6 +13,7 @@ use tokio::sync::{Semaphore, watch};
 use crate::auth::{Confirmed, PasswordHasher, Tokens, Versions};
 use crate::config::Config;
 use crate::media::Media;
+use crate::rows::Rows;
 
 /// Everything a handler may use.
 #[derive(Clone)]
@@ -34,6 +35,8 @@ pub struct Handles {
     pub confirmed: Confirmed,
     /// Looks users' token versions up in groups.
     pub versions: Versions,
+    /// What is hot, so that reading it needs no database.
+    pub rows: Rows,
     /// Issues and checks tokens.
     pub tokens: Tokens,
     /// Hashes passwords on threads of its own.

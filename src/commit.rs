@@ -19,8 +19,11 @@ pub struct News {
     /// Events it stored in the streams of their users.
     pub events: Vec<Event>,
     /// Whatever else the hub is to be told.
-    pub also: Option<Box<dyn FnOnce(&Hub)>>,
+    pub also: Option<Telling>,
 }
+
+/// Says something to the hub.
+type Telling = Box<dyn FnOnce(&Hub)>;
 
 impl From<Vec<Event>> for News {
     fn from(events: Vec<Event>) -> Self {

@@ -198,6 +198,13 @@ settings! {
         read: |text| value::number(text, 1, 1024);
         show: usize::to_string;
     }
+    /// How much memory hot users, videos and viewers may take, so that reading them needs no database; 0 keeps none.
+    cache_bytes: u64 {
+        default: 64 << 20, "64MiB";
+        accepts: "sizes from 0 to 64GiB";
+        read: |text| value::size(text, 0, 64 << 30);
+        show: |value: &u64| value::show_size(*value);
+    }
     /// How often likes go from the ledger to the database.
     flush_interval: Duration {
         default: 3 * SECOND, "3s";

@@ -21,6 +21,7 @@ pub mod logging;
 pub mod media;
 pub mod net;
 pub mod pictures;
+pub mod rows;
 pub mod seed;
 pub mod server;
 pub mod socket;

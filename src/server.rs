@@ -30,6 +30,7 @@ use crate::identity::DataDir;
 use crate::keeping::Keeping;
 use crate::media::{self, Media, MediaLimits};
 use crate::net::{ConnectionLimits, guard_panics, log_requests, on_connect, track_requests};
+use crate::rows::Rows;
 use crate::{api, likes, pictures};
 
 /// The SQLite store's file in the data folder.
@@ -145,6 +146,11 @@ impl Server {
     /// Who is online, for tests that wait for somebody to come or go.
     pub fn hub_status(&self) -> HubStatus {
         self.app.hub.status()
+    }
+
+    /// What is kept of the store in memory, for tests that change the store behind the server's back.
+    pub fn rows(&self) -> &Rows {
+        &self.app.rows
     }
 
     /// The likes, for tests that have thousands of users like something.
@@ -274,6 +280,7 @@ fn handles(
         sockets: Sockets::new(api::socket_limits(&config)),
         confirmed: Confirmed::default(),
         versions: Versions::new(store.clone()),
+        rows: Rows::new(store.clone(), &config),
         tokens: Tokens::new(key, store.store_id(), config.token_lifetime),
         passwords: PasswordHasher::start(PoolSettings {
             threads,

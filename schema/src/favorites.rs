@@ -78,6 +78,17 @@ pub fn among(
         .collect())
 }
 
+/// Some of the videos that `user` likes, in no order; all of them where there are fewer than `limit`. One statement: a
+/// range of the index (user, active, time, video).
+pub fn some_of(connection: &mut DbConnection, user: UserId, limit: i64) -> Result<Vec<VideoId>, StoreError> {
+    Ok(favorites::table
+        .filter(favorites::user_id.eq(user))
+        .filter(favorites::active.eq(true))
+        .limit(limit)
+        .select(favorites::video_id)
+        .load(connection)?)
+}
+
 /// Where a page of favorites starts: before the pair with this time of change and video.
 pub type Cursor = (i64, VideoId);
 

@@ -114,6 +114,17 @@ pub fn friends_among(connection: &mut DbConnection, user: UserId, ids: &[UserId]
         .load(connection)?)
 }
 
+/// Some of those whom `user` follows, in no order; all of them where there are fewer than `limit`. One statement: a range
+/// of the index (follower, active, time, followee).
+pub fn some_followees(connection: &mut DbConnection, user: UserId, limit: i64) -> Result<Vec<UserId>, StoreError> {
+    Ok(follows::table
+        .filter(follows::follower_id.eq(user))
+        .filter(follows::active.eq(true))
+        .limit(limit)
+        .select(follows::followee_id)
+        .load(connection)?)
+}
+
 /// Where a page of follows starts: before the pair with this time of change and other user.
 pub type Cursor = (i64, UserId);
 

@@ -6,6 +6,8 @@
 use diesel::dsl::{Select, SingleValue};
 use diesel::prelude::*;
 
+use crate::backend::DbConnection;
+use crate::error::StoreError;
 use crate::tables::ledger_mark;
 
 /// The subquery's type.
@@ -14,6 +16,16 @@ pub type Now = SingleValue<Select<ledger_mark::table, ledger_mark::position>>;
 /// The position up to which the store has the ledger's likes, as seen by the statement it stands in.
 pub fn now() -> Now {
     ledger_mark::table.select(ledger_mark::position).single_value()
+}
+
+/// The mark by itself, for statements behind it whose rows may be none: what they read contains at least the likes up to
+/// it. One statement.
+pub fn read(connection: &mut DbConnection) -> Result<Position, StoreError> {
+    let position: Option<i64> = ledger_mark::table
+        .select(ledger_mark::position)
+        .first(connection)
+        .optional()?;
+    Ok(position.into())
 }
 
 /// A position in the ledger as a row was read with it.

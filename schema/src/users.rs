@@ -113,6 +113,17 @@ pub fn find(connection: &mut DbConnection, user: UserId) -> Result<Option<UserRo
         .optional()?)
 }
 
+/// Several users, in no order; who does not exist is left out. One statement, by primary key.
+pub fn by_ids(connection: &mut DbConnection, ids: &[UserId]) -> Result<Vec<UserRow>, StoreError> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    Ok(users::table
+        .filter(users::id.eq_any(ids))
+        .select(UserRow::as_select())
+        .load(connection)?)
+}
+
 /// Whether there is such a user. One statement, by primary key.
 pub fn exists(connection: &mut DbConnection, user: UserId) -> Result<bool, StoreError> {
     Ok(token_version(connection, user)?.is_some())

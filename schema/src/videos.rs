@@ -104,6 +104,20 @@ pub fn feed(connection: &mut DbConnection, before: i64, limit: i64) -> Result<Ve
         .load(connection)?)
 }
 
+/// A place in the order of publishing: the publish time (milliseconds, unique), the video and its author.
+pub type Place = (i64, VideoId, UserId);
+
+/// The places of the newest videos published after `after` (milliseconds, exclusive), newest first. One statement: a
+/// range of the unique index of publish times.
+pub fn newest(connection: &mut DbConnection, after: i64, limit: i64) -> Result<Vec<Place>, StoreError> {
+    Ok(videos::table
+        .filter(videos::publish_time.gt(after))
+        .order(videos::publish_time.desc())
+        .limit(limit)
+        .select((videos::publish_time, videos::id, videos::author_id))
+        .load(connection)?)
+}
+
 /// Whether a video was published at exactly that time. One statement, by the unique index of publish times.
 pub fn is_publish_time(connection: &mut DbConnection, time: i64) -> Result<bool, StoreError> {
     let found: Option<i64> = videos::table

@@ -30,6 +30,11 @@ impl Base {
         }
     }
 
+    /// The base itself.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The absolute URL of a path that begins with a slash.
     pub fn join(&self, path: &str) -> String {
         let mut url = String::with_capacity(self.0.len() + path.len());

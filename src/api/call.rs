@@ -5,6 +5,7 @@
 //! connection, so that it costs one statement and no second trip.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use actix_web::dev::Payload;
 use actix_web::web::Data;
@@ -50,6 +51,9 @@ impl FromRequest for Call {
         }
     }
 }
+
+/// How long a look at a token's user is waited for where memory would do as well.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// How an endpoint takes a request without a valid token.
 #[derive(Debug, Clone, Copy)]
@@ -133,6 +137,50 @@ impl Call {
         match self.claims()? {
             Some(claims) => Ok((UserId(claims.user_id), Access::User(claims))),
             None => Err(ApiError::invalid("user_id is missing")),
+        }
+    }
+
+    /// Whoever `access` allows, for what is answered from memory: confirmed within the last second, else by a look at the
+    /// user's row. While the database is away, who was confirmed not long ago is believed.
+    pub async fn viewer(&self, access: Access) -> Result<Option<UserId>, ApiError> {
+        let (claims, required) = match access {
+            Access::Guest(None) => return Ok(None),
+            Access::Guest(Some(claims)) => (claims, false),
+            Access::User(claims) => (claims, true),
+        };
+        match self.confirmed(claims).await {
+            Ok(user) => Ok(Some(user)),
+            Err(ApiError::InvalidToken) if !required => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The owner of a token, or [`ApiError::InvalidToken`] where the user's row says that it is void.
+    pub async fn confirmed(&self, claims: Claims) -> Result<UserId, ApiError> {
+        let (user, version, confirmed) = (UserId(claims.user_id), claims.version, &self.app.confirmed);
+        if confirmed.is_fresh(user.0, version) {
+            return Ok(user);
+        }
+        let look = self.app.versions.of(user);
+        // Whoever was confirmed not long ago does not wait for a database that hangs; the others have nothing else.
+        let looked = if confirmed.is_usable(user.0, version) {
+            tokio::time::timeout(PATIENCE, look)
+                .await
+                .unwrap_or(Err(StoreError::Busy))
+        } else {
+            look.await
+        };
+        match looked {
+            Ok(current) if current == Some(i64::from(version)) => {
+                confirmed.remember(user.0, version);
+                Ok(user)
+            }
+            Ok(_) => {
+                confirmed.forget(user.0);
+                Err(ApiError::InvalidToken)
+            }
+            Err(StoreError::Busy | StoreError::Unavailable(_)) if confirmed.is_usable(user.0, version) => Ok(user),
+            Err(error) => Err(error.into()),
         }
     }
 

@@ -65,7 +65,8 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
         };
         News::from(std::mem::take(&mut posted.events)).also(move |hub| hub.commented(video_id, Some(comment)))
     };
-    let posted = call.tell(insert, news).await?;
+    let write = call.tell(insert, news);
+    let posted = call.app.rows.touch_video(video_id).during(write).await?;
     let author = posted.ok_or(ApiError::NotFound("this video"))?.user;
     // Nobody follows themselves, and the comment's user is the viewer.
     let user = User::new(author, &call.lens().look(None, Flags::default()))?;
@@ -87,7 +88,8 @@ async fn delete(call: &Call, video: VideoId) -> Result<HttpResponse, ApiError> {
         Deleted::Yes(Change::Made) => News::default().also(move |hub| hub.commented(video, None)),
         _ => News::default(),
     };
-    match call.tell(delete, news).await? {
+    let write = call.tell(delete, news);
+    match call.app.rows.touch_video(video).during(write).await? {
         Deleted::Yes(Change::Made | Change::Nothing) => Ok(success(Nothing {})),
         Deleted::Yes(Change::Unknown) => Err(ApiError::NotFound("this comment")),
         Deleted::NotYours => Err(ApiError::Forbidden("only its author can delete a comment")),

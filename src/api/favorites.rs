@@ -2,7 +2,6 @@
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix_web::HttpResponse;
 use ovation_actors::counters::Outcome;
@@ -18,46 +17,12 @@ use crate::error::ApiError;
 /// `POST /douyin/favorite/action/`: likes or unlikes a video. A repeat is a success that changes nothing. The answer
 /// comes when the ledger has it on disk; the database follows within seconds.
 pub async fn set_favorite(call: Call) -> Result<HttpResponse, ApiError> {
-    let viewer = viewer(&call).await?;
+    let viewer = call.confirmed(call.claims()?.ok_or(ApiError::InvalidToken)?).await?;
     let video = VideoId(call.params.required_id("video_id")?);
     let on = call.params.action("action_type")? == Action::Do;
     match call.app.counters.set_favorite(viewer, video, on).await? {
         Outcome::UnknownVideo => Err(ApiError::NotFound("this video")),
         Outcome::Changed | Outcome::Unchanged => Ok(success(Nothing {})),
-    }
-}
-
-/// How long a like waits for a look at its sender's row where memory would do as well.
-const PATIENCE: Duration = Duration::from_secs(1);
-
-/// The token's owner: from the memory of a second ago, else from the database, and from an older memory while the
-/// database is away. A like is the one thing that goes on then.
-async fn viewer(call: &Call) -> Result<UserId, ApiError> {
-    let claims = call.claims()?.ok_or(ApiError::InvalidToken)?;
-    let (user, version, confirmed) = (UserId(claims.user_id), claims.version, &call.app.confirmed);
-    if confirmed.is_fresh(user.0, version) {
-        return Ok(user);
-    }
-    let look = call.app.versions.of(user);
-    // Whoever was confirmed not long ago does not wait for a database that hangs; the others have nothing else.
-    let looked = if confirmed.is_usable(user.0, version) {
-        tokio::time::timeout(PATIENCE, look)
-            .await
-            .unwrap_or(Err(StoreError::Busy))
-    } else {
-        look.await
-    };
-    match looked {
-        Ok(current) if current == Some(i64::from(version)) => {
-            confirmed.remember(user.0, version);
-            Ok(user)
-        }
-        Ok(_) => {
-            confirmed.forget(user.0);
-            Err(ApiError::InvalidToken)
-        }
-        Err(StoreError::Busy | StoreError::Unavailable(_)) if confirmed.is_usable(user.0, version) => Ok(user),
-        Err(error) => Err(error.into()),
     }
 }
 

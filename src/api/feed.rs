@@ -8,11 +8,13 @@ use serde::Serialize;
 
 use super::answer::{Flags, Lens, Video, success};
 use super::call::Call;
+use super::hot;
 use super::list::{self, Page};
 use crate::error::ApiError;
+use crate::rows::Pen;
 
 /// The contract's largest page.
-const FEED_PAGE: i64 = 30;
+const FEED_PAGE: u8 = 30;
 
 #[derive(Serialize)]
 struct Feed {
@@ -20,16 +22,34 @@ struct Feed {
     next_time: i64,
 }
 
-/// `GET /douyin/feed/`: at most 30 videos published before `latest_time`, newest first. One statement for a guest, four
-/// for a user, whatever the number of videos.
+/// `GET /douyin/feed/`: at most 30 videos published before `latest_time`, newest first. Without any statement where the
+/// page is hot.
 pub async fn feed(call: Call) -> Result<HttpResponse, ApiError> {
-    let now = now_ms();
-    let latest_time = call.params.latest_time();
+    let (now, latest_time) = (now_ms(), call.params.latest_time());
+    let Some(places) = call.app.rows.places(latest_time, now, FEED_PAGE.into()).await? else {
+        return old_feed(&call, latest_time, now).await;
+    };
+    let viewer = call.viewer(call.guest()).await?;
+    // On an empty page "now" lets the client start again at the top.
+    let next_time = places.last().map_or(now, |place| place.0);
+    hot::answer(&call, 512 + 850 * places.len(), async |ask| {
+        let page = call.app.rows.page(&places, viewer, ask).await?;
+        Ok(move |pen: &mut Pen<'_>| {
+            hot::videos(pen, &page, viewer)?;
+            pen.raw(br#","next_time":"#);
+            pen.number(next_time);
+            Ok(())
+        })
+    })
+    .await
+}
+
+/// A page that the timeline does not reach. One statement for a guest, four for a user, whatever the number of videos.
+async fn old_feed(call: &Call, latest_time: Option<i64>, now: i64) -> Result<HttpResponse, ApiError> {
     let lens = call.lens();
     let page = call.read(call.guest(), move |connection, viewer| {
         let before = bound(connection, latest_time, now)?;
-        let rows = videos::feed(connection, before, FEED_PAGE)?;
-        // On an empty page "now" lets the client start again at the top.
+        let rows = videos::feed(connection, before, FEED_PAGE.into())?;
         let next_time = rows.last().map_or(now, |(video, _)| video.publish_time);
         Ok(Feed {
             video_list: show(connection, viewer, rows, &lens)?,

@@ -10,6 +10,7 @@ mod comments;
 mod events;
 mod favorites;
 mod feed;
+mod hot;
 mod list;
 mod messages;
 mod ops;
@@ -63,6 +64,7 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// A path that reads, for GET and for HEAD, which is answered by the same headers without the body.
+#[expect(clippy::needless_pass_by_value, reason = "the route table names functions")]
 fn get<F, Args>(config: &mut web::ServiceConfig, path: &str, handler: F)
 where
     F: Handler<Args>,
@@ -72,15 +74,13 @@ where
     let refuse = || async { wrong_method("GET, HEAD") };
     for spelling in spellings(path) {
         let reads = web::route().guard(guard::Any(guard::Get()).or(guard::Head()));
-        config.service(
-            web::resource(spelling)
-                .route(reads.to(handler.clone()))
-                .default_service(web::to(refuse)),
-        );
+        let resource = web::resource(spelling).route(reads.to(handler.clone()));
+        config.service(resource.default_service(web::to(refuse)));
     }
 }
 
 /// A path that changes something: POST only.
+#[expect(clippy::needless_pass_by_value, reason = "the route table names functions")]
 fn post<F, Args>(config: &mut web::ServiceConfig, path: &str, handler: F)
 where
     F: Handler<Args>,
@@ -89,11 +89,8 @@ where
 {
     let refuse = || async { wrong_method("POST") };
     for spelling in spellings(path) {
-        config.service(
-            web::resource(spelling)
-                .route(web::post().to(handler.clone()))
-                .default_service(web::to(refuse)),
-        );
+        let resource = web::resource(spelling).route(web::post().to(handler.clone()));
+        config.service(resource.default_service(web::to(refuse)));
     }
 }
 

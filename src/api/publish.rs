@@ -165,7 +165,8 @@ async fn store(call: &Call, user: UserId, title: String, file: Received) -> Resu
         News::default().also(move |hub| hub.published(video))
     };
     let publish = move |connection: &mut DbConnection| videos::publish(connection, &video, now_ms());
-    match app.commit(publish, news).await {
+    let write = app.commit(publish, news);
+    match app.rows.publishing(user).during(write).await {
         Ok(_) => {
             kept.commit();
             Ok(())

@@ -36,7 +36,8 @@ pub async fn set_follow(call: Call) -> Result<HttpResponse, ApiError> {
             news.also(move |hub| hub.unfriended(user, other))
         }
     };
-    match call.tell(set, news).await?.0 {
+    let write = call.tell(set, news);
+    match call.app.rows.following(user, other).during(write).await?.0 {
         Change::Unknown => Err(ApiError::NotFound("this user")),
         Change::Made | Change::Nothing => Ok(success(Nothing {})),
     }

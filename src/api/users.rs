@@ -1,18 +1,18 @@
 //! Registration, login and profiles (contract 5.2 to 5.4).
 
-use std::collections::HashSet;
-
 use actix_web::HttpResponse;
 use ovation_schema::users::{self, FIRST_TOKEN_VERSION, NewUser};
 use ovation_schema::{StoreError, UserId, now_ms};
 use serde::Serialize;
 
-use super::answer::{Failure, Flags, User, success};
+use super::answer::{Failure, success};
 use super::call::Call;
+use super::hot;
 use super::params::{Controls, Params, check_text};
 use crate::app::App;
 use crate::auth::Verdict;
 use crate::error::ApiError;
+use crate::rows::Pen;
 
 const NAME_CHARS: std::ops::RangeInclusive<usize> = 1..=32;
 const PASSWORD_CHARS: std::ops::RangeInclusive<usize> = 1..=32;
@@ -30,11 +30,6 @@ struct NotLoggedIn {
     failure: Failure,
     user_id: i64,
     token: &'static str,
-}
-
-#[derive(Serialize)]
-struct Profile {
-    user: User,
 }
 
 /// `POST /douyin/user/register/`: makes a user and logs in.
@@ -147,17 +142,14 @@ fn issue(app: &App, user: UserId, version: i64) -> LoggedIn {
 /// `GET /douyin/user/`: a profile; without `user_id` the token's owner's, which the official test asks for.
 pub async fn user(call: Call) -> Result<HttpResponse, ApiError> {
     let (user, access) = call.subject()?;
-    let lens = call.lens();
-    let found = call.read(access, move |connection, viewer| {
-        let Some(row) = users::find(connection, user)? else {
-            return Ok(None);
-        };
-        let followed = match viewer {
-            Some(viewer) => ovation_schema::follows::among(connection, viewer, &[user])?,
-            None => HashSet::new(),
-        };
-        User::new(row, &lens.look(viewer, Flags::following(followed))).map(Some)
-    });
-    let user = found.await?.ok_or(ApiError::NotFound("this user"))?;
-    Ok(success(Profile { user }))
+    let viewer = call.viewer(access).await?;
+    hot::answer(&call, 1 << 10, async |ask| {
+        let found = call.app.rows.user(user, viewer, ask).await?;
+        let (user, is_follow) = found.ok_or(ApiError::NotFound("this user"))?;
+        Ok(move |pen: &mut Pen<'_>| {
+            pen.raw(br#","user":"#);
+            pen.user(&user, is_follow)
+        })
+    })
+    .await
 }

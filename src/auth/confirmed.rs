@@ -1,14 +1,14 @@
 //! Tokens that the database has confirmed a moment ago.
 //!
-//! Owns a bounded memory of (user, token version) with the time of the last look at the user's row. With it a like need
-//! not ask the database who its sender is, and likes go on while the database is away. Never confirms anything itself.
+//! Owns a bounded memory of (user, token version) with the time of the last look at the user's row. With it a like, a
+//! feed page and a profile need not ask the database who sent the request, and likes go on while the database is away. Never confirms anything itself.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a confirmation is as good as a look: a token made void by `ovation user passwd` is void for likes within
-/// this time, and at once for everything else.
+/// How long a confirmation is as good as a look: a token made void by `ovation user passwd` is void within this time for
+/// likes, the feed and profiles, and at once for everything else.
 const FRESH: Duration = Duration::from_secs(1);
 /// How long a confirmation helps while the database can't be asked.
 const USABLE: Duration = Duration::from_mins(10);

@@ -85,7 +85,7 @@ fn friends(connection: &mut DbConnection, watcher: UserId, ids: &[UserId]) -> Re
     Ok((friends, last_seen))
 }
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 pub(super) struct Typing {
     to_user_id: i64,
     on: bool,

@@ -12,7 +12,7 @@ use super::refusal::{limit_exceeded, of};
 use super::{State, ack, done, id};
 use crate::error::ApiError;
 
-#[derive(Deserialize)]
+#[derive(Clone, Copy, Deserialize)]
 pub(super) struct Video {
     video_id: i64,
 }

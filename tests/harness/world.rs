@@ -124,6 +124,7 @@ impl World {
             .unwrap();
         let store = self.server().store().clone();
         runtime.block_on(store.write(change)).unwrap();
+        self.server().rows().clear();
     }
 
     /// Brings every acknowledged like into the database now.

@@ -11,6 +11,7 @@ mod filled;
 mod flush_faults;
 mod golden;
 mod greetings;
+mod hot_rows;
 mod js_client;
 mod life_cycle;
 mod likes_disk_full;

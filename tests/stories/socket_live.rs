@@ -74,13 +74,13 @@ fn the_last_count_always_arrives_and_frames_are_few(kind: Kind) {
     let world = World::new(kind);
     let ann = world.register("ann");
     let video = ann.publishes("sea");
-    let likers: Vec<Persona> = (0..LIKERS).map(|n| world.register(&format!("liker{n}"))).collect();
+    let people: Vec<Persona> = (0..LIKERS).map(|n| world.register(&format!("liker{n}"))).collect();
     let mut socket = ann.socket();
     socket.done("video.watch", &watch(video.id));
     let began = Instant::now();
     at_once(8, |thread| {
         for round in 0..5 {
-            for liker in likers.iter().skip(thread).step_by(8) {
+            for liker in people.iter().skip(thread).step_by(8) {
                 liker.favorite(video.id, if round % 2 == 0 { 1 } else { 2 }).done();
             }
         }
@@ -287,7 +287,7 @@ fn followers_hear_of_a_publish_and_others_of_a_number(kind: Kind) {
     let since = json!({ "since": 1 });
     assert_eq!(stranger.done("feed.watch", &since), json!({ "newer": 1 }), "{old:?}");
     let video = ann.publishes("new");
-    let mut told = vec![follower.next_of("feed.new"), follower.next_of("feed.new")];
+    let mut told = [follower.next_of("feed.new"), follower.next_of("feed.new")];
     told.sort_by_key(|event| event["d"].get("newer").is_some());
     let shown = &told[0]["d"]["video"];
     assert_eq!(

@@ -104,7 +104,6 @@ impl Model {
                 let at = at % self.listeners.len();
                 drop(self.listeners.swap_remove(at).seat);
             }
-            Step::Leave(_) => {}
             Step::Likes(likes) => {
                 for _ in 0..likes {
                     world.like(7);
@@ -115,7 +114,8 @@ impl Model {
                 world.change(7, false);
                 self.likes -= 1;
             }
-            Step::Unlike => {}
+            // Nobody is there, or nothing to take back.
+            Step::Leave(_) | Step::Unlike => {}
             Step::Comment => {
                 self.comments += 1;
                 let comments = self.comments;
