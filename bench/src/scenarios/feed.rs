@@ -1,0 +1,169 @@
+//! Scenario 2: pages of the feed, drawn by Zipf from the newest fifty, by guests and by viewers.
+//!
+//! Both have a phase of their own, since each has its own ceiling. Every page must hold the videos that the walk before
+//! the load found there, in their order. A guest's body is read in full once a page; while it stays the same to the byte,
+//! a comparison says as much. A guest likes and follows nobody; a viewer's flags must not change while nobody writes,
+//! which the shape's own checks hold against the counts.
+
+use std::sync::{Arc, OnceLock};
+
+use anyhow::ensure;
+use futures_util::future::LocalBoxFuture;
+use rand_chacha::ChaCha8Rng;
+
+use super::Popular;
+use crate::ceilings::Ceiling;
+use crate::contract::{Feed, read_feed};
+use crate::drive::{Behaviour, Load, Step};
+use crate::failure::Failure;
+use crate::http::{Answer, Connection};
+use crate::scenario::{Check, Figure, Goal, Phase, Prepared, Scenario, Stage};
+use crate::settings::stream;
+use crate::survey::{Page, walk};
+
+/// Pages that are asked for.
+const PAGES: usize = 50;
+
+/// The scenario.
+pub struct FeedPages;
+
+impl Scenario for FeedPages {
+    fn name(&self) -> &'static str {
+        "feed"
+    }
+
+    fn about(&self) -> &'static str {
+        "pages of 30 videos from the newest 50 pages by Zipf's law; half of the time guests, half of the time viewers"
+    }
+
+    fn figures(&self) -> &'static [Figure] {
+        &[
+            Figure {
+                lane: "guest's page",
+                unit: None,
+                ceiling: Some(Ceiling::BareFeed),
+                goal: Some(Goal::OfCeiling(0.9)),
+            },
+            Figure {
+                lane: "viewer's page",
+                unit: None,
+                ceiling: Some(Ceiling::BareFeedRead),
+                goal: Some(Goal::OfCeiling(0.6)),
+            },
+        ]
+    }
+
+    fn prepare<'a>(&'a self, stage: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Box<dyn Prepared>>> {
+        Box::pin(async {
+            let connections = stage.settings.connections.unwrap_or(stage.settings.by_world(16, 64, 64));
+            let pages = walk(stage.peer.target(), PAGES).await?;
+            ensure!(!pages.is_empty(), "the target has no videos: publish some, or let the bench start it with a world");
+            let count = stage.settings.users.unwrap_or(stage.settings.by_world(24, 256, 256));
+            let accounts = stage.peer.accounts(count, stage.display).await?;
+            ensure!(!accounts.is_empty() && connections > 0, "feed needs a user and a connection");
+            let (popular, seen) = (Popular::of(pages.len()), pages.iter().map(|_| OnceLock::new()).collect());
+            let (pages, seen): (_, Arc<[_]>) = (Arc::new(pages), seen);
+            let reader = |number: usize, tokens: Vec<String>| PageReader {
+                pages: Arc::clone(&pages),
+                seen: Arc::clone(&seen),
+                popular,
+                tokens,
+                rng: stream(stage.settings.seed, number),
+            };
+            let tokens = |number: usize| accounts.iter().skip(number).step_by(connections);
+            let viewer = |number: usize| {
+                let mut own: Vec<_> = tokens(number).map(|account| account.token.clone()).collect();
+                if own.is_empty() {
+                    own.push(accounts[number % accounts.len()].token.clone());
+                }
+                reader(connections + number, own)
+            };
+            Ok(Box::new(Rounds {
+                guests: (0..connections).map(|number| reader(number, Vec::new())).collect(),
+                viewers: (0..connections).map(viewer).collect(),
+            }) as Box<dyn Prepared>)
+        })
+    }
+}
+
+struct Rounds {
+    guests: Vec<PageReader>,
+    viewers: Vec<PageReader>,
+}
+
+impl Prepared for Rounds {
+    fn round<'a>(&'a mut self, stage: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Vec<Phase>>> {
+        Box::pin(async {
+            let mut phases = Vec::new();
+            for (name, lanes, users) in [
+                ("guests", &["guest's page"], &mut self.guests),
+                ("viewers", &["viewer's page"], &mut self.viewers),
+            ] {
+                let load = Load {
+                    target: stage.peer.target().clone(),
+                    lanes,
+                    users: std::mem::take(users),
+                    pace: stage.pace(),
+                };
+                let (phase, back) = stage.phase(name, load).await?;
+                *users = back;
+                phases.push(phase);
+            }
+            Ok(phases)
+        })
+    }
+
+    fn connections(&self) -> usize {
+        self.guests.len()
+    }
+
+    fn verify<'a>(&'a mut self, _: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Vec<Check>>> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}
+
+struct PageReader {
+    pages: Arc<Vec<Page>>,
+    /// A guest's body of each page that was read in full and found right.
+    seen: Arc<[OnceLock<Box<[u8]>>]>,
+    popular: Popular,
+    /// None for a guest.
+    tokens: Vec<String>,
+    rng: ChaCha8Rng,
+}
+
+impl PageReader {
+    async fn read(&mut self, connection: &mut Connection) -> Result<(), Failure> {
+        let place = self.popular.draw(&mut self.rng);
+        let page = &self.pages[place];
+        let Some(token) = self.tokens.first() else {
+            let body = connection.get(&page.path()).await.and_then(Answer::ok)?;
+            if self.seen[place].get().is_some_and(|seen| **seen == *body) {
+                return Ok(());
+            }
+            let feed = read_feed(body)?;
+            page.check(&feed)?;
+            is_a_guests(&feed)?;
+            let _ = self.seen[place].set(body.into());
+            return Ok(());
+        };
+        let body = connection.get(&page.path_for(token)).await.and_then(Answer::ok)?;
+        page.check(&read_feed(body)?)?;
+        // The next question is another user's.
+        self.tokens.rotate_left(1);
+        Ok(())
+    }
+}
+
+fn is_a_guests(feed: &Feed<'_>) -> Result<(), Failure> {
+    match feed.videos.iter().find(|video| video.is_favorite || video.author.is_follow) {
+        Some(video) => Err(Failure::Untrue(format!("video {} has a viewer's flag for a guest", video.id))),
+        None => Ok(()),
+    }
+}
+
+impl Behaviour for PageReader {
+    async fn step(&mut self, connection: &mut Connection) -> Option<Step> {
+        Some(Step::one(self.read(connection).await))
+    }
+}
