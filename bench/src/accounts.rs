@@ -14,10 +14,10 @@ use anyhow::Context as _;
 use futures_util::future::try_join_all;
 use serde::{Deserialize, Serialize};
 
-use crate::contract::{Login, read_login, read_user};
+use crate::contract::{Login, read_login, read_status};
 use crate::display::Display;
 use crate::failure::Failure;
-use crate::http::{Connection, Target, encode};
+use crate::http::{Answer, Connection, Target, encode};
 use crate::world::PASSWORD;
 
 /// A single question outside of the measurement.
@@ -104,10 +104,10 @@ impl Accounts {
     async fn are_valid(&self, accounts: &[Account]) -> bool {
         let mut connection = Connection::new(self.target.clone());
         for account in accounts.first().into_iter().chain(accounts.last()) {
-            let path = format!("/douyin/user/?user_id={}&token={}", account.id, account.token);
+            // A page that nobody sees without a valid token; the profile would be shown to guests as well.
+            let path = format!("/douyin/relation/friend/list/?user_id={}&token={}", account.id, account.token);
             let answer = connection.get_within(PATIENCE, &path).await;
-            let user = answer.and_then(super::http::Answer::ok).and_then(read_user);
-            if !user.is_ok_and(|user| user.id == account.id && user.name == account.name) {
+            if answer.and_then(Answer::ok).and_then(read_status).is_err() {
                 return false;
             }
         }

@@ -169,6 +169,11 @@ impl Behaviour for Asker {
     }
 }
 
+/// Nanoseconds, up to a minute.
+fn latencies() -> anyhow::Result<Histogram<u64>> {
+    Histogram::new_with_bounds(1, 60_000_000_000, 3).context("latencies can't be kept")
+}
+
 fn of_latencies(latencies: &Histogram<u64>, seconds: f64) -> CeilingRound {
     CeilingRound {
         per_second: ratio(float(latencies.len()), seconds),
@@ -182,14 +187,14 @@ fn of_latencies(latencies: &Histogram<u64>, seconds: f64) -> CeilingRound {
 fn sync_loop(folder: &Path, length: Duration) -> anyhow::Result<CeilingRound> {
     let mut file = tempfile::tempfile_in(folder).context("no file to sync")?;
     let (block, mut written) = ([0x5a_u8; 4096], 0);
-    let mut latencies = Histogram::<u64>::new(3)?;
+    let mut seen = latencies()?;
     let begun = Instant::now();
     while begun.elapsed() < length {
         let before = Instant::now();
         append(&mut file, &block, &mut written)?;
-        latencies.saturating_record(nanos(before.elapsed()).max(1));
+        seen.saturating_record(nanos(before.elapsed()).max(1));
     }
-    Ok(of_latencies(&latencies, begun.elapsed().as_secs_f64()))
+    Ok(of_latencies(&seen, begun.elapsed().as_secs_f64()))
 }
 
 fn append(file: &mut File, block: &[u8], written: &mut u64) -> anyhow::Result<()> {
@@ -207,19 +212,19 @@ fn append(file: &mut File, block: &[u8], written: &mut u64) -> anyhow::Result<()
 fn hash_loop(threads: usize, length: Duration) -> anyhow::Result<CeilingRound> {
     let begun = Instant::now();
     let hasher = move || -> anyhow::Result<Histogram<u64>> {
-        let mut latencies = Histogram::<u64>::new(3)?;
+        let mut seen = latencies()?;
         let (argon2, mut hash) = (argon2::Argon2::default(), [0_u8; 32]);
         while begun.elapsed() < length {
             let before = Instant::now();
             argon2
                 .hash_password_into(b"bench-password", b"sixteen bytes :)", &mut hash)
                 .map_err(|error| anyhow::anyhow!("the hash failed: {error}"))?;
-            latencies.saturating_record(nanos(before.elapsed()).max(1));
+            seen.saturating_record(nanos(before.elapsed()).max(1));
         }
-        Ok(latencies)
+        Ok(seen)
     };
     let running: Vec<_> = (0..threads.max(1)).map(|_| std::thread::spawn(hasher)).collect();
-    let (mut all, mut seconds) = (Histogram::<u64>::new(3)?, Vec::new());
+    let (mut all, mut seconds) = (latencies()?, Vec::new());
     for thread in running {
         let latencies = thread.join().map_err(|_| anyhow::anyhow!("a thread that hashes panicked"))??;
         all.add(&latencies)?;

@@ -17,6 +17,7 @@ pub const PAGE_MAX: usize = 30;
 
 /// A `User` (3.1).
 #[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "a field that nobody compares must be there and of its type all the same")]
 pub struct User<'a> {
     /// Positive.
     pub id: i64,
@@ -49,6 +50,7 @@ pub struct User<'a> {
 
 /// A `Video` (3.2).
 #[derive(Debug, Deserialize)]
+#[expect(dead_code, reason = "as for a user")]
 pub struct Video<'a> {
     /// Positive.
     pub id: i64,

@@ -97,12 +97,16 @@ impl Display {
                 bar.set_position(done as u64);
                 bar.set_message(format!("{done} of {of}"));
             }
-            Mode::Plain if done.is_multiple_of((of / 10).max(1)) => eprintln!("{what}: {done} of {of}"),
-            Mode::Json if done.is_multiple_of((of / 10).max(1)) => {
+            Mode::Plain if Self::is_worth_a_line(done, of) => eprintln!("{what}: {done} of {of}"),
+            Mode::Json if Self::is_worth_a_line(done, of) => {
                 print_json(&json!({"event": "count", "what": what, "done": done, "of": of}));
             }
             Mode::Plain | Mode::Json => {}
         }
+    }
+
+    const fn is_worth_a_line(done: usize, of: usize) -> bool {
+        done == of || done.is_multiple_of(if of < 400 { 100 } else { of / 4 })
     }
 
     /// Shows seconds until it is dropped. Several threads tell the same second; what has come is shown together.

@@ -28,7 +28,6 @@ pub struct Peer {
 struct Spawned {
     server: Server,
     world: World,
-    data: PathBuf,
     _scratch: tempfile::TempDir,
 }
 
@@ -51,7 +50,6 @@ impl Peer {
         let scratch = tempfile::Builder::new().prefix("served-").tempdir_in(out).context("no folder to serve from")?;
         let data = world.copy(scratch.path())?;
         let server = Server::start(setup, &data, &out.join("server.log"))?;
-        world.keep_key(&data)?;
         Ok(Self {
             name,
             target: Target::local(server.address()),
@@ -61,7 +59,6 @@ impl Peer {
             spawned: Some(Spawned {
                 server,
                 world,
-                data,
                 _scratch: scratch,
             }),
         })
@@ -106,7 +103,6 @@ impl Peer {
     pub fn stop(mut self) -> anyhow::Result<()> {
         if let Some(spawned) = &mut self.spawned {
             spawned.server.stop()?;
-            spawned.world.keep_key(&spawned.data)?;
         }
         Ok(())
     }

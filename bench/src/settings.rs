@@ -52,15 +52,6 @@ impl Settings {
     pub fn length(&self) -> Duration {
         self.warm_up + self.duration
     }
-
-    /// The same, with another rate.
-    #[must_use]
-    pub fn at_rate(&self, per_second: Option<f64>) -> Self {
-        Self {
-            rate: per_second,
-            ..self.clone()
-        }
-    }
 }
 
 /// A stream of chance of one user in one scenario: equal seeds, equal choices, whatever the others do.

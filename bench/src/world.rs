@@ -11,7 +11,7 @@ use anyhow::{Context as _, ensure};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::server::Setup;
+use crate::server::{Server, Setup};
 
 /// Of every user of a seeded world. Such a world is made for load and holds nothing to protect.
 pub const PASSWORD: &str = "bench-password";
@@ -109,6 +109,8 @@ impl World {
             .with_context(|| format!("{} can't be started", setup.binary.display()))?;
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
         ensure!(output.status.success(), "the world can't be seeded ({}): {}", output.status, log.trim());
+        // The first start makes the key that signs tokens and the store's identity: with them tokens hold in every copy.
+        Server::start(setup.clone(), &world.data(), &world.folder.join("first-start.log"))?.stop()?;
         fs::write(marker, log)?;
         Ok(world)
     }
@@ -131,16 +133,6 @@ impl World {
         let copy = below.join("data");
         copy_folder(&self.data(), &copy).context("the world can't be copied")?;
         Ok(copy)
-    }
-
-    /// Keeps the key that signed the first tokens, so that they hold in every later copy. The server makes it at its first
-    /// start.
-    pub fn keep_key(&self, served_from: &Path) -> anyhow::Result<()> {
-        let (made, kept) = (served_from.join("token.key"), self.data().join("token.key"));
-        if !kept.exists() && made.exists() {
-            fs::copy(made, kept)?;
-        }
-        Ok(())
     }
 }
 

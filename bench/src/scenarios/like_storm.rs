@@ -13,6 +13,7 @@ use futures_util::future::{LocalBoxFuture, try_join_all};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
+use super::LAG;
 use crate::accounts::{Account, PATIENCE};
 use crate::ceilings::Ceiling;
 use crate::contract::{read_feed, read_status};
@@ -23,8 +24,6 @@ use crate::scenario::{Check, Figure, Goal, Phase, Prepared, Scenario, Stage};
 use crate::settings::stream;
 use crate::survey::{Page, walk};
 
-/// How long counts may lag behind (contract, 9).
-const LAG: Duration = Duration::from_secs(5);
 /// Users whose own flags are looked at in the end.
 const SAMPLED: usize = 100;
 /// Pages asked for at once before and after the load.

@@ -14,7 +14,7 @@ use futures_util::future::LocalBoxFuture;
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
-use super::Popular;
+use super::{LAG, Popular};
 use crate::accounts::{Account, PATIENCE};
 use crate::contract::{read_feed, read_status};
 use crate::drive::{Behaviour, Load, Step};
@@ -28,8 +28,6 @@ use crate::survey::{Page, walk};
 const PAGES: usize = 3_334;
 /// Pages that are counted again in the end, the most popular first.
 const COUNTED: usize = 300;
-/// How long counts may lag behind (contract, 9).
-const LAG: Duration = Duration::from_secs(5);
 
 const PAGE: usize = 0;
 const WRITE: usize = 1;

@@ -16,6 +16,9 @@ const LONGEST_OF_SECOND: u64 = 60_000_000_000;
 /// Failures whose text is kept.
 const FAILURES_KEPT: usize = 5;
 
+/// The kind of error of what was due and had no answer when waiting ended.
+pub const UNANSWERED: &str = "unanswered";
+
 /// What one second of the window saw.
 #[derive(Debug, Clone)]
 pub struct Second {
@@ -99,7 +102,7 @@ impl Lane {
     /// An operation that was due in the window and had no answer when waiting ended: it took at least as long.
     pub fn unanswered(&mut self, window: &Window, due: Instant) {
         let Some(second) = window.second(due) else { return };
-        *self.errors.entry("unanswered").or_default() += 1;
+        *self.errors.entry(UNANSWERED).or_default() += 1;
         let latency = nanos(window.cutoff().saturating_duration_since(due)).max(1);
         self.latency.saturating_record(latency);
         if let Some(second) = self.seconds.get_mut(second) {
@@ -178,7 +181,7 @@ mod tests {
         let (window, mut lane) = (window(), Lane::new("get", &window()));
         lane.unanswered(&window, window.start);
         lane.unanswered(&window, window.end);
-        assert_eq!((lane.errors["unanswered"], lane.operations), (1, 0));
+        assert_eq!((lane.errors[UNANSWERED], lane.operations), (1, 0));
         assert!(lane.latency.max() >= 3_000_000_000);
     }
 

@@ -16,7 +16,7 @@ mod summary;
 
 use std::time::{Duration, Instant};
 
-pub use lane::Lane;
+pub use lane::{Lane, UNANSWERED};
 pub use summary::{Point, Spread, percentiles};
 
 /// The measured stretch of a round.

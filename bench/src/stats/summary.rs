@@ -3,7 +3,7 @@
 use hdrhistogram::Histogram;
 use serde::{Deserialize, Serialize};
 
-use crate::units::{float_len, micros};
+use crate::units::micros;
 
 /// The quantiles that results hold: what tables show, and enough between for a curve that bends where it should.
 pub const POINTS: [f64; 22] = [
@@ -66,11 +66,6 @@ impl Spread {
             max,
             rounds,
         })
-    }
-
-    /// The mean of the rounds; the median is the better figure, this one is for sums.
-    pub fn mean(&self) -> f64 {
-        crate::units::ratio(self.rounds.iter().sum(), float_len(self.rounds.len()))
     }
 }
 
