@@ -105,7 +105,10 @@ impl Accounts {
         let mut connection = Connection::new(self.target.clone());
         for account in accounts.first().into_iter().chain(accounts.last()) {
             // A page that nobody sees without a valid token; the profile would be shown to guests as well.
-            let path = format!("/douyin/relation/friend/list/?user_id={}&token={}", account.id, account.token);
+            let path = format!(
+                "/douyin/relation/friend/list/?user_id={}&token={}",
+                account.id, account.token
+            );
             let answer = connection.get_within(PATIENCE, &path).await;
             if answer.and_then(Answer::ok).and_then(read_status).is_err() {
                 return false;
@@ -145,11 +148,19 @@ async fn ask(connection: &mut Connection, path: &str, name: &str, password: &str
 
 fn read_file(file: &Path) -> Vec<Account> {
     // A file that is missing or of another version means logging in again.
-    fs::read(file).ok().and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    fs::read(file)
+        .ok()
+        .and_then(|text| serde_json::from_slice(&text).ok())
+        .unwrap_or_default()
 }
 
 fn write_file(file: &Path, accounts: &[Account]) -> anyhow::Result<()> {
-    let open = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(file)?;
+    let open = fs::OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(file)?;
     serde_json::to_writer(open, accounts)?;
     Ok(())
 }

@@ -27,7 +27,7 @@ pub const ECHO: &str = "/echo";
 pub const IDLE: &str = "/idle";
 
 /// 110 bytes.
-pub const SHORT: &str = "{\"status_code\":0,\"status_msg\":\"\",\"pad\":\"0123456789012345678901234567890123456789012345678901234567890123456\"}";
+pub const SHORT: &str = "{\"status_code\":0,\"status_msg\":\"\",\"pad\":\"00123456789012345678901234567890123456789012345678901234567890123456\"}";
 
 /// A user of the feed.
 #[derive(Serialize)]
@@ -76,15 +76,15 @@ impl Feed {
                 follow_count: 5,
                 follower_count: 20,
                 is_follow: false,
-                avatar: "http://127.0.0.1:8080/static/avatars/1.svg",
+                avatar: "",
                 background_image: "",
-                signature: "Slow mornings.",
+                signature: "",
                 total_favorited: 100,
                 work_count: 1,
                 favorite_count: 10,
             },
-            play_url: format!("http://127.0.0.1:8080/media/videos/{id:016x}.mp4"),
-            cover_url: format!("http://127.0.0.1:8080/media/covers/{id:016x}.jpg"),
+            play_url: format!("http://127.0.0.1:8080/v/{id:08x}.mp4"),
+            cover_url: format!("http://127.0.0.1:8080/c/{id:08x}.jpg"),
             favorite_count: 100,
             comment_count: 10,
             is_favorite: false,

@@ -116,22 +116,35 @@ pub struct Bench<'a> {
 
 impl Bench<'_> {
     async fn ask(&self, ceiling: Ceiling, length: Duration) -> anyhow::Result<CeilingRound> {
-        let window = Window::after(self.settings.warm_up.min(Duration::from_secs(2)), length, self.settings.grace());
+        let window = Window::after(
+            self.settings.warm_up.min(Duration::from_secs(2)),
+            length,
+            self.settings.grace(),
+        );
         let load = Load {
             target: Target::local(self.bare.address()),
             lanes: &["bare"],
             users: (0..self.connections).map(|_| Asker { ceiling, seen: None }).collect(),
-            pace: self.settings.rate.map_or(Pace::Closed, |per_second| Pace::Open { per_second }),
+            pace: self
+                .settings
+                .rate
+                .map_or(Pace::Closed, |per_second| Pace::Open { per_second }),
         };
         let sampling = procfs::sample(self.bare.pid(), window);
         let (driven, usage) = futures_util::future::join(self.driver.drive(load, window), sampling).await;
         let lane = &driven?.lanes[0];
-        anyhow::ensure!(lane.error_count() == 0, "the bare server failed: {}", lane.failures.join("; "));
+        anyhow::ensure!(
+            lane.error_count() == 0,
+            "the bare server failed: {}",
+            lane.failures.join("; ")
+        );
         Ok(CeilingRound {
             per_second: float(lane.operations) / window.seconds(),
             p50: micros(lane.latency.value_at_quantile(0.5)),
             p99: micros(lane.latency.value_at_quantile(0.99)),
-            cpu_micros: usage.as_ref().map(|usage| ratio(float(usage.cpu_micros), float(lane.operations))),
+            cpu_micros: usage
+                .as_ref()
+                .map(|usage| ratio(float(usage.cpu_micros), float(lane.operations))),
             rss: usage.map(|usage| usage.rss_peak),
         })
     }
@@ -155,10 +168,17 @@ impl Asker {
                 self.seen = Some(body.into());
                 Ok(())
             }
-            Ceiling::BareFeedRead => {
-                connection.get(bare::FEED).await.and_then(Answer::ok).and_then(read_feed).map(drop)
-            }
-            _ => connection.get(bare::GET).await.and_then(Answer::ok).and_then(read_status),
+            Ceiling::BareFeedRead => connection
+                .get(bare::FEED)
+                .await
+                .and_then(Answer::ok)
+                .and_then(read_feed)
+                .map(drop),
+            _ => connection
+                .get(bare::GET)
+                .await
+                .and_then(Answer::ok)
+                .and_then(read_status),
         }
     }
 }
@@ -226,11 +246,16 @@ fn hash_loop(threads: usize, length: Duration) -> anyhow::Result<CeilingRound> {
     let running: Vec<_> = (0..threads.max(1)).map(|_| std::thread::spawn(hasher)).collect();
     let (mut all, mut seconds) = (latencies()?, Vec::new());
     for thread in running {
-        let latencies = thread.join().map_err(|_| anyhow::anyhow!("a thread that hashes panicked"))??;
+        let latencies = thread
+            .join()
+            .map_err(|_| anyhow::anyhow!("a thread that hashes panicked"))??;
         all.add(&latencies)?;
         seconds.push(begun.elapsed().as_secs_f64());
     }
-    Ok(of_latencies(&all, ratio(seconds.iter().sum(), float_len(seconds.len()))))
+    Ok(of_latencies(
+        &all,
+        ratio(seconds.iter().sum(), float_len(seconds.len())),
+    ))
 }
 
 #[cfg(test)]
@@ -243,7 +268,10 @@ mod tests {
         let sync = sync_loop(folder.path(), Duration::from_millis(50)).unwrap();
         let hash = hash_loop(1, Duration::from_millis(50)).unwrap();
         for round in [sync, hash] {
-            assert!(round.per_second > 0.0 && round.p50 > 0.0 && round.p99 >= round.p50, "{round:?}");
+            assert!(
+                round.per_second > 0.0 && round.p50 > 0.0 && round.p99 >= round.p50,
+                "{round:?}"
+            );
         }
     }
 }

@@ -34,7 +34,11 @@ const NOT_RUN: u8 = 3;
 /// Every answer is checked: a scenario whose check fails has failed, however fast it was. Throughput is measured in a
 /// closed loop, percentiles in an open one (--rate), where latency counts from when a request was due.
 #[derive(Debug, Parser)]
-#[command(version, name = "ovation-bench", after_help = "Exit codes: 0 all checks hold, 1 a check failed, 2 wrong usage, 3 the run could not be made")]
+#[command(
+    version,
+    name = "ovation-bench",
+    after_help = "Exit codes: 0 all checks hold, 1 a check failed, 2 wrong usage, 3 the run could not be made"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -170,7 +174,9 @@ struct CeilingArgs {
 /// `30s`, `500ms`, `2m`.
 fn duration(text: &str) -> Result<Duration, String> {
     let at = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let number: u64 = text[..at].parse().map_err(|_| "a whole number and ms, s or m, such as 30s".to_owned())?;
+    let number: u64 = text[..at]
+        .parse()
+        .map_err(|_| "a whole number and ms, s or m, such as 30s".to_owned())?;
     let duration = match &text[at..] {
         "ms" => Duration::from_millis(number),
         "s" => Duration::from_secs(number),
@@ -185,7 +191,11 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 fn rate(text: &str) -> Result<f64, String> {
     let rate: f64 = text.parse().map_err(|_| "a number of operations a second".to_owned())?;
-    if (0.01..=10_000_000.0).contains(&rate) { Ok(rate) } else { Err("from 0.01 to 10000000".to_owned()) }
+    if (0.01..=10_000_000.0).contains(&rate) {
+        Ok(rate)
+    } else {
+        Err("from 0.01 to 10000000".to_owned())
+    }
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -252,7 +262,8 @@ impl RunArgs {
             users: self.users.map(|count| count as usize),
             connections: self.connections.map(|count| count as usize),
             warm_up: seconds(self.warm_up, Duration::from_secs(10), Duration::from_millis(500)),
-            duration: seconds(self.duration, Duration::from_secs(30), Duration::from_secs(2)).max(Duration::from_millis(50)),
+            duration: seconds(self.duration, Duration::from_secs(30), Duration::from_secs(2))
+                .max(Duration::from_millis(50)),
             rounds: self.rounds.unwrap_or(if quick { 3 } else { 5 }) as usize,
             rate: self.rate,
             seed: self.seed,
@@ -271,11 +282,20 @@ impl RunArgs {
         if programs.is_empty() {
             let own = std::env::current_exe().context("this program can't be found")?;
             let beside = own.with_file_name("ovation");
-            ensure!(beside.exists(), "there is no `ovation` beside this program: build it, or give --spawn or --target");
+            ensure!(
+                beside.exists(),
+                "there is no `ovation` beside this program: build it, or give --spawn or --target"
+            );
             programs.push(beside);
         }
-        let database_url = self.database_url.clone().or_else(|| std::env::var("BENCH_DATABASE_URL").ok());
-        ensure!(database_url.is_none() || programs.len() == 1, "two servers can't share one database");
+        let database_url = self
+            .database_url
+            .clone()
+            .or_else(|| std::env::var("BENCH_DATABASE_URL").ok());
+        ensure!(
+            database_url.is_none() || programs.len() == 1,
+            "two servers can't share one database"
+        );
         let setup = |binary: PathBuf| Setup {
             binary,
             database_url: database_url.clone(),
@@ -287,11 +307,20 @@ impl RunArgs {
     fn labels(&self, setups: &[Setup]) -> Vec<(String, String)> {
         let mut labels = self.labels.clone();
         if let Some(setup) = setups.first() {
-            let known = |name: &str| self.settings.iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+            let known = |name: &str| {
+                self.settings
+                    .iter()
+                    .find(|(known, _)| known == name)
+                    .map(|(_, value)| value.clone())
+            };
             labels.push(("store".to_owned(), setup.store().to_owned()));
             let sync = known("ledger_sync").unwrap_or_else(|| "always".to_owned());
             labels.push(("durability".to_owned(), format!("ledger_sync {sync}")));
-            labels.extend(self.settings.iter().map(|(name, value)| (format!("setting {name}"), value.clone())));
+            labels.extend(
+                self.settings
+                    .iter()
+                    .map(|(name, value)| (format!("setting {name}"), value.clone())),
+            );
         }
         labels
     }
@@ -316,8 +345,14 @@ impl RunArgs {
 async fn run(args: RunArgs) -> anyhow::Result<bool> {
     let scenarios = scenario::find(&args.scenario)?;
     let (settings, setups) = (args.settings(), args.setups()?);
-    ensure!(args.pid.is_empty() || args.pid.len() == args.target.len(), "--pid must be given once for each target");
-    ensure!(args.target.len().max(setups.len()) <= 2, "at most two servers take turns");
+    ensure!(
+        args.pid.is_empty() || args.pid.len() == args.target.len(),
+        "--pid must be given once for each target"
+    );
+    ensure!(
+        args.target.len().max(setups.len()) <= 2,
+        "at most two servers take turns"
+    );
     std::fs::create_dir_all(&args.out).with_context(|| format!("{} can't be made", args.out.display()))?;
     raise_files();
     let display = Display::new(args.json);
@@ -334,12 +369,18 @@ async fn run(args: RunArgs) -> anyhow::Result<bool> {
     let mut passed = true;
     for scenario in scenarios {
         let peers = peers(&args, &setups, &runner.settings, &display)?;
-        let outcome = runner.run(scenario, peers).await.with_context(|| format!("{} could not be run", scenario.name()))?;
+        let outcome = runner
+            .run(scenario, peers)
+            .await
+            .with_context(|| format!("{} could not be run", scenario.name()))?;
         let file = args.out.join(format!("{}.json", scenario.name()));
         outcome.write(&file)?;
         passed &= outcome.passed;
-        display.result(&report::text(&outcome), &serde_json::json!({"event": "result", "scenario": scenario.name(),
-            "passed": outcome.passed, "file": file}));
+        display.result(
+            &report::text(&outcome),
+            &serde_json::json!({"event": "result", "scenario": scenario.name(),
+            "passed": outcome.passed, "file": file}),
+        );
         if outcome.peers.len() == 2 {
             let comparison = compare::targets(&outcome);
             display.result(&comparison.table(), &serde_json::to_value(&comparison)?);
@@ -347,14 +388,23 @@ async fn run(args: RunArgs) -> anyhow::Result<bool> {
     }
     display.end();
     let file = report::write(&args.out)?;
-    display.result(&format!("report: {}", file.display()), &serde_json::json!({"event": "report", "file": file}));
+    display.result(
+        &format!("report: {}", file.display()),
+        &serde_json::json!({"event": "report", "file": file}),
+    );
     Ok(passed)
 }
 
 fn peers(args: &RunArgs, setups: &[Setup], settings: &Settings, display: &Display) -> anyhow::Result<Vec<Peer>> {
     let names = ["A", "B"];
     let several = args.target.len().max(setups.len()) > 1;
-    let named = |at: usize| if several { names[at % 2].to_owned() } else { "target".to_owned() };
+    let named = |at: usize| {
+        if several {
+            names[at % 2].to_owned()
+        } else {
+            "target".to_owned()
+        }
+    };
     let mut peers = Vec::new();
     for (at, url) in args.target.iter().enumerate() {
         let pid = args.pid.get(at).copied();
@@ -412,8 +462,11 @@ async fn ceilings(args: &CeilingArgs) -> anyhow::Result<bool> {
         () = display.watch(seconds) => Vec::new(),
     };
     display.end();
-    let outcomes: Vec<_> =
-        Ceiling::ALL.into_iter().zip(&rounds).filter_map(|(ceiling, rounds)| CeilingOutcome::of(ceiling, rounds)).collect();
+    let outcomes: Vec<_> = Ceiling::ALL
+        .into_iter()
+        .zip(&rounds)
+        .filter_map(|(ceiling, rounds)| CeilingOutcome::of(ceiling, rounds))
+        .collect();
     let value = serde_json::json!({"event": "ceilings", "ceilings": outcomes});
     display.result(&report::ceilings_text(&outcomes), &value);
     Ok(true)
@@ -456,13 +509,18 @@ mod tests {
     #[test]
     fn quick_is_short_and_small_unless_told_otherwise() {
         let parse = |line: &str| {
-            let Command::Run(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else { unreachable!() };
+            let Command::Run(args) = Cli::try_parse_from(line.split(' ')).unwrap().command else {
+                unreachable!()
+            };
             args.settings()
         };
         let quick = parse("b run all --quick");
         assert_eq!((quick.rounds, quick.world), (3, Some(WorldSize::Tiny)));
         let told = parse("b run feed --quick --rounds 7 --world S --duration 1s");
-        assert_eq!((told.rounds, told.world, told.duration), (7, Some(WorldSize::S), Duration::from_secs(1)));
+        assert_eq!(
+            (told.rounds, told.world, told.duration),
+            (7, Some(WorldSize::S), Duration::from_secs(1))
+        );
         assert_eq!(parse("b run feed --target http://127.0.0.1:1").world, None);
         assert!(Cli::try_parse_from("b run feed --target http://h --spawn x".split(' ')).is_err());
         assert!(Cli::try_parse_from("b run feed --pid 7".split(' ')).is_err());

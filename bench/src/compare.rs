@@ -71,9 +71,17 @@ pub fn verdict(a: &Spread, b: &Spread, more_is_better: bool) -> Verdict {
         return Verdict::NoDifferenceShown;
     }
     if b.min > a.max {
-        if more_is_better { Verdict::Better } else { Verdict::Worse }
+        if more_is_better {
+            Verdict::Better
+        } else {
+            Verdict::Worse
+        }
     } else if b.max < a.min {
-        if more_is_better { Verdict::Worse } else { Verdict::Better }
+        if more_is_better {
+            Verdict::Worse
+        } else {
+            Verdict::Better
+        }
     } else {
         Verdict::NoDifferenceShown
     }
@@ -81,8 +89,15 @@ pub fn verdict(a: &Spread, b: &Spread, more_is_better: bool) -> Verdict {
 
 /// Compares the first targets of two files of one scenario.
 pub fn compare(a: &Outcome, b: &Outcome) -> anyhow::Result<Comparison> {
-    ensure!(a.scenario == b.scenario, "{} and {} are different scenarios", a.scenario, b.scenario);
-    let ([one, ..], [other, ..]) = (&a.peers[..], &b.peers[..]) else { anyhow::bail!("a result without a target") };
+    ensure!(
+        a.scenario == b.scenario,
+        "{} and {} are different scenarios",
+        a.scenario,
+        b.scenario
+    );
+    let ([one, ..], [other, ..]) = (&a.peers[..], &b.peers[..]) else {
+        anyhow::bail!("a result without a target")
+    };
     let mut cautions = Vec::new();
     if a.environment.cpu != b.environment.cpu || a.environment.kernel != b.environment.kernel {
         cautions.push("different machines: only what is measured by the ceiling of its own run compares".to_owned());
@@ -125,7 +140,9 @@ pub fn targets(outcome: &Outcome) -> Comparison {
 fn rows(a: &PeerOutcome, b: &PeerOutcome) -> Vec<Row> {
     let mut rows = Vec::new();
     for one in &a.figures {
-        let Some(other) = b.figures.iter().find(|other| other.lane == one.lane) else { continue };
+        let Some(other) = b.figures.iter().find(|other| other.lane == one.lane) else {
+            continue;
+        };
         let mut row = |figure, pick: fn(&FigureOutcome) -> Option<&Spread>, more_is_better, show| {
             if let (Some(a), Some(b)) = (pick(one), pick(other)) {
                 rows.push(Row {
@@ -139,12 +156,27 @@ fn rows(a: &PeerOutcome, b: &PeerOutcome) -> Vec<Row> {
                 });
             }
         };
-        row("a second", |figure| figure.open_rate.is_none().then_some(&figure.rate), true, show_rate);
-        row("of the ceiling", |figure| figure.to_ceiling.as_ref(), true, show_percent);
+        row(
+            "a second",
+            |figure| figure.open_rate.is_none().then_some(&figure.rate),
+            true,
+            show_rate,
+        );
+        row(
+            "of the ceiling",
+            |figure| figure.to_ceiling.as_ref(),
+            true,
+            show_percent,
+        );
         row("p50", |figure| Some(&figure.p50), false, show_micros);
         row("p99", |figure| Some(&figure.p99), false, show_micros);
         row("p99.9", |figure| figure.p999.as_ref(), false, show_micros);
-        row("CPU an operation", |figure| figure.cpu_micros.as_ref(), false, show_micros);
+        row(
+            "CPU an operation",
+            |figure| figure.cpu_micros.as_ref(),
+            false,
+            show_micros,
+        );
     }
     rows
 }
@@ -161,7 +193,12 @@ impl Comparison {
         let mut text = format!("{}: A and B, median (smallest … largest)\n", self.scenario);
         for row in &self.rows {
             let side = |spread: &Spread| {
-                format!("{} ({} … {})", (row.show)(spread.median), (row.show)(spread.min), (row.show)(spread.max))
+                format!(
+                    "{} ({} … {})",
+                    (row.show)(spread.median),
+                    (row.show)(spread.min),
+                    (row.show)(spread.max)
+                )
             };
             let verdict = match row.verdict {
                 Verdict::Better => "B is better",
@@ -198,11 +235,23 @@ mod tests {
     #[test]
     fn a_difference_is_claimed_only_beyond_the_spread() {
         let a = spread([100.0, 104.0, 98.0, 101.0, 99.0]);
-        assert_eq!(verdict(&a, &spread([120.0, 125.0, 118.0, 121.0, 122.0]), true), Verdict::Better);
-        assert_eq!(verdict(&a, &spread([120.0, 125.0, 118.0, 121.0, 122.0]), false), Verdict::Worse);
-        assert_eq!(verdict(&a, &spread([80.0, 90.0, 70.0, 85.0, 97.0]), true), Verdict::Worse);
+        assert_eq!(
+            verdict(&a, &spread([120.0, 125.0, 118.0, 121.0, 122.0]), true),
+            Verdict::Better
+        );
+        assert_eq!(
+            verdict(&a, &spread([120.0, 125.0, 118.0, 121.0, 122.0]), false),
+            Verdict::Worse
+        );
+        assert_eq!(
+            verdict(&a, &spread([80.0, 90.0, 70.0, 85.0, 97.0]), true),
+            Verdict::Worse
+        );
         // One round among the others', and nothing is shown, however far the medians are apart.
-        assert_eq!(verdict(&a, &spread([120.0, 125.0, 103.0, 121.0, 122.0]), true), Verdict::NoDifferenceShown);
+        assert_eq!(
+            verdict(&a, &spread([120.0, 125.0, 103.0, 121.0, 122.0]), true),
+            Verdict::NoDifferenceShown
+        );
         assert_eq!(verdict(&a, &a, true), Verdict::NoDifferenceShown);
     }
 
@@ -210,7 +259,10 @@ mod tests {
     fn few_rounds_and_tiny_differences_prove_nothing() {
         let few = (spread([100.0, 101.0, 102.0]), spread([200.0, 201.0, 202.0]));
         assert_eq!(verdict(&few.0, &few.1, true), Verdict::TooFewRounds);
-        let tiny = (spread([100.0, 100.1, 100.2, 100.1]), spread([101.0, 101.1, 101.2, 101.1]));
+        let tiny = (
+            spread([100.0, 100.1, 100.2, 100.1]),
+            spread([101.0, 101.1, 101.2, 101.1]),
+        );
         assert_eq!(verdict(&tiny.0, &tiny.1, true), Verdict::NoDifferenceShown);
     }
 }

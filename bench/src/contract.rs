@@ -17,7 +17,10 @@ pub const PAGE_MAX: usize = 30;
 
 /// A `User` (3.1).
 #[derive(Debug, Deserialize)]
-#[expect(dead_code, reason = "a field that nobody compares must be there and of its type all the same")]
+#[expect(
+    dead_code,
+    reason = "a field that nobody compares must be there and of its type all the same"
+)]
 pub struct User<'a> {
     /// Positive.
     pub id: i64,
@@ -140,7 +143,9 @@ pub fn read_status(body: &[u8]) -> Result<(), Failure> {
 pub fn read_user(body: &[u8]) -> Result<User<'_>, Failure> {
     let answer: UserAnswer<'_> = parse(body)?;
     succeeded(answer.status_code, answer.status_msg)?;
-    let user = answer.user.ok_or_else(|| Failure::shape("user is missing or null", body))?;
+    let user = answer
+        .user
+        .ok_or_else(|| Failure::shape("user is missing or null", body))?;
     check_user(&user).map_err(|reason| Failure::shape(reason, body))?;
     Ok(user)
 }
@@ -166,7 +171,10 @@ pub fn read_login(body: &[u8]) -> Result<Login, Failure> {
     match (answer.user_id, answer.token) {
         (Some(user_id @ 1..=ID_MAX), Some(token)) if !token.is_empty() => Ok(Login { user_id, token }),
         // The body is not shown: it may hold a token.
-        _ => Err(Failure::shape("user_id or token is missing or out of bounds", b"(not shown)")),
+        _ => Err(Failure::shape(
+            "user_id or token is missing or out of bounds",
+            b"(not shown)",
+        )),
     }
 }
 
@@ -260,7 +268,9 @@ impl Visitor<'_> for Number {
     }
 
     fn visit_str<E: de::Error>(self, value: &str) -> Result<Self::Value, E> {
-        let number = value.parse().map_err(|_| E::invalid_value(Unexpected::Str(value), &self))?;
+        let number = value
+            .parse()
+            .map_err(|_| E::invalid_value(Unexpected::Str(value), &self))?;
         Ok(Some(number))
     }
 
@@ -308,7 +318,10 @@ mod tests {
         let mut digits = feed(json!([video()]));
         digits["next_time"] = json!("1700000000");
         digits["video_list"][0]["author"]["total_favorited"] = json!("5");
-        assert_eq!(read_feed(digits.to_string().as_bytes()).unwrap().next_time, Some(1_700_000_000));
+        assert_eq!(
+            read_feed(digits.to_string().as_bytes()).unwrap().next_time,
+            Some(1_700_000_000)
+        );
         read_status(br#"{"status_code":0}"#).unwrap();
         let login = read_login(br#"{"status_code":0,"status_msg":"","user_id":3,"token":"a.b"}"#).unwrap();
         assert_eq!((login.user_id, login.token.as_str()), (3, "a.b"));
@@ -325,7 +338,11 @@ mod tests {
                     None => drop(user.remove(field)),
                 }
                 let body = broken.to_string();
-                assert_eq!(read_user(body.as_bytes()).unwrap_err().kind(), "shape", "{field} {wrong:?}");
+                assert_eq!(
+                    read_user(body.as_bytes()).unwrap_err().kind(),
+                    "shape",
+                    "{field} {wrong:?}"
+                );
             }
         }
         for field in video().as_object().unwrap().keys() {
@@ -356,7 +373,11 @@ mod tests {
             let mut broken = feed(json!([video()]));
             *broken.pointer_mut(pointer).unwrap() = wrong.clone();
             let body = broken.to_string();
-            assert_eq!(read_feed(body.as_bytes()).unwrap_err().kind(), "shape", "{pointer} {wrong}");
+            assert_eq!(
+                read_feed(body.as_bytes()).unwrap_err().kind(),
+                "shape",
+                "{pointer} {wrong}"
+            );
         }
         let many: Vec<_> = (1..=31)
             .map(|id| {
@@ -372,14 +393,29 @@ mod tests {
     #[test]
     fn failures_and_nonsense_are_told_apart() {
         let refused = br#"{"status_code":1001,"status_msg":"token is invalid"}"#;
-        assert_eq!(read_feed(refused).unwrap_err().to_string(), "status_code 1001: token is invalid");
+        assert_eq!(
+            read_feed(refused).unwrap_err().to_string(),
+            "status_code 1001: token is invalid"
+        );
         assert_eq!(read_user(refused).unwrap_err().kind(), "status-code");
         assert_eq!(read_status(refused).unwrap_err().kind(), "status-code");
         let refused = br#"{"status_code":1,"status_msg":"no","user_id":0,"token":""}"#;
         assert_eq!(read_login(refused).unwrap_err().kind(), "status-code");
-        for nonsense in [&b""[..], b"<html>", b"{\"status_code\":0", b"{\"status_code\":\"0\"}", b"null", b"{}"] {
+        for nonsense in [
+            &b""[..],
+            b"<html>",
+            b"{\"status_code\":0",
+            b"{\"status_code\":\"0\"}",
+            b"null",
+            b"{}",
+        ] {
             assert_eq!(read_status(nonsense).unwrap_err().kind(), "shape");
         }
-        assert_eq!(read_login(br#"{"status_code":0,"user_id":3,"token":""}"#).unwrap_err().kind(), "shape");
+        assert_eq!(
+            read_login(br#"{"status_code":0,"user_id":3,"token":""}"#)
+                .unwrap_err()
+                .kind(),
+            "shape"
+        );
     }
 }

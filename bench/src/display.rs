@@ -132,7 +132,11 @@ impl Display {
         if shown.operations + shown.errors == 0 {
             return;
         }
-        let p99 = if shown.p99 == 0 { "warming up".to_owned() } else { format!("p99 {}", show_micros(micros(shown.p99))) };
+        let p99 = if shown.p99 == 0 {
+            "warming up".to_owned()
+        } else {
+            format!("p99 {}", show_micros(micros(shown.p99)))
+        };
         let mut text = format!("{}/s, {p99}", show_rate(float(shown.operations)));
         if shown.errors > 0 {
             text = format!("{text}, {} errors", shown.errors);

@@ -173,7 +173,9 @@ impl Driver {
             seats.extend(share.seats);
             arbiter.stop();
             // The thread ends once its arbiter has stopped; it is joined so that no round runs beside the next one.
-            tokio::task::spawn_blocking(move || arbiter.join()).await?.map_err(|_| anyhow::anyhow!("a thread panicked"))?;
+            tokio::task::spawn_blocking(move || arbiter.join())
+                .await?
+                .map_err(|_| anyhow::anyhow!("a thread panicked"))?;
         }
         seats.sort_by_key(|(number, _)| *number);
         Ok(Driven {
@@ -268,14 +270,21 @@ impl Room {
 
 impl Board {
     fn tick(&self) -> Tick {
-        let whole = Instant::now().checked_duration_since(self.window.start).map_or(0, |since| since.as_secs());
+        let whole = Instant::now()
+            .checked_duration_since(self.window.start)
+            .map_or(0, |since| since.as_secs());
         let last = usize::try_from(whole).ok().and_then(|whole| whole.checked_sub(1));
         let lanes = self.lanes.borrow();
-        let latest = last.into_iter().flat_map(|last| lanes.iter().filter_map(move |lane| lane.seconds.get(last)));
+        let latest = last
+            .into_iter()
+            .flat_map(|last| lanes.iter().filter_map(move |lane| lane.seconds.get(last)));
         Tick {
             operations: self.operations.take(),
             errors: self.errors.take(),
-            p99: latest.map(|second| second.latency.value_at_quantile(0.99)).max().unwrap_or(0),
+            p99: latest
+                .map(|second| second.latency.value_at_quantile(0.99))
+                .max()
+                .unwrap_or(0),
         }
     }
 

@@ -30,13 +30,19 @@ pub struct Environment {
 impl Environment {
     /// Of this machine.
     pub fn read(flags: Vec<String>, labels: Vec<(String, String)>) -> Self {
-        let commit = option_env!("OVATION_COMMIT").filter(|commit| !commit.is_empty()).unwrap_or("unknown");
+        let commit = option_env!("OVATION_COMMIT")
+            .filter(|commit| !commit.is_empty())
+            .unwrap_or("unknown");
         let uname = rustix::system::uname();
         Self {
             cpu: cpu_model(&fs::read_to_string("/proc/cpuinfo").unwrap_or_default()),
             cores: std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             memory: memory(&fs::read_to_string("/proc/meminfo").unwrap_or_default()),
-            kernel: format!("{} {}", uname.sysname().to_string_lossy(), uname.release().to_string_lossy()),
+            kernel: format!(
+                "{} {}",
+                uname.sysname().to_string_lossy(),
+                uname.release().to_string_lossy()
+            ),
             bench: format!("{} (commit {commit})", env!("CARGO_PKG_VERSION")),
             debug_build: cfg!(debug_assertions),
             flags,
@@ -51,7 +57,9 @@ fn cpu_model(cpuinfo: &str) -> String {
         let line = cpuinfo.lines().find(|line| line.starts_with(name))?;
         Some(line.split_once(':')?.1.trim().to_owned())
     };
-    let model = named("model name").or_else(|| named("Model")).or_else(|| named("CPU part"));
+    let model = named("model name")
+        .or_else(|| named("Model"))
+        .or_else(|| named("CPU part"));
     model.unwrap_or_else(|| std::env::consts::ARCH.to_owned())
 }
 
@@ -67,7 +75,10 @@ mod tests {
 
     #[test]
     fn the_machine_is_described() {
-        assert_eq!(cpu_model("processor : 0\nmodel name\t: Fast CPU @ 3 GHz\n"), "Fast CPU @ 3 GHz");
+        assert_eq!(
+            cpu_model("processor : 0\nmodel name\t: Fast CPU @ 3 GHz\n"),
+            "Fast CPU @ 3 GHz"
+        );
         assert_eq!(cpu_model(""), std::env::consts::ARCH);
         assert_eq!(memory("MemTotal:       24689764 kB\nMemFree: 1 kB"), 24_689_764 * 1024);
         assert!(Environment::read(Vec::new(), Vec::new()).cores > 0);

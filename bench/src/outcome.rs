@@ -170,7 +170,10 @@ pub fn figures(
         for lane in 0..phase.lanes.len() {
             // Every round has the phases and lanes of the first.
             let phases: Vec<_> = rounds.iter().filter_map(|round| round.get(at)).collect();
-            let figure = scenario.figures().iter().find(|figure| figure.lane == phase.lanes[lane].name);
+            let figure = scenario
+                .figures()
+                .iter()
+                .find(|figure| figure.lane == phase.lanes[lane].name);
             figures.extend(one_figure(&phases, lane, figure, ceilings));
         }
     }
@@ -186,7 +189,13 @@ fn one_figure(
     let pairs: Vec<(&Phase, &Lane)> = phases.iter().map(|phase| (*phase, &phase.lanes[lane])).collect();
     let (first, one) = *pairs.first()?;
     let rate = Spread::of(pairs.iter().map(|(phase, lane)| float(lane.operations) / phase.seconds))?;
-    let quantile = |quantile: f64| Spread::of(pairs.iter().map(|(_, lane)| micros(lane.latency.value_at_quantile(quantile))));
+    let quantile = |quantile: f64| {
+        Spread::of(
+            pairs
+                .iter()
+                .map(|(_, lane)| micros(lane.latency.value_at_quantile(quantile))),
+        )
+    };
     let p99 = quantile(0.99)?;
     let mut merged = one.latency.clone();
     let mut errors = BTreeMap::<String, u64>::new();
@@ -203,7 +212,12 @@ fn one_figure(
     let ceiling = figure.and_then(|figure| figure.ceiling);
     let against = ceiling.and_then(|ceiling| ceilings.get(&ceiling));
     let by_ceiling = |own: &Spread, of: fn(&CeilingRound) -> f64| {
-        Spread::of(own.rounds.iter().zip(against?).map(|(own, ceiling)| ratio(*own, of(ceiling))))
+        Spread::of(
+            own.rounds
+                .iter()
+                .zip(against?)
+                .map(|(own, ceiling)| ratio(*own, of(ceiling))),
+        )
     };
     // Operations of all lanes: the processor does not say for whom it worked.
     let cpu = |(phase, _): &(&Phase, &Lane)| {
@@ -219,18 +233,34 @@ fn one_figure(
         unit_rate: unit.and_then(|_| Spread::of(pairs.iter().map(|(phase, lane)| float(lane.units) / phase.seconds))),
         p50: quantile(0.5)?,
         p90: quantile(0.9)?,
-        p999: pairs.iter().all(|(_, lane)| lane.latency.len() >= 1_000).then(|| quantile(0.999)).flatten(),
+        p999: pairs
+            .iter()
+            .all(|(_, lane)| lane.latency.len() >= 1_000)
+            .then(|| quantile(0.999))
+            .flatten(),
         max: quantile(1.0)?,
         errors,
         cpu_micros: Spread::of(pairs.iter().filter_map(cpu)),
-        server_cores: Spread::of(pairs.iter().filter_map(|(phase, _)| Some(cores(phase.server.as_ref()?, phase)))),
-        client_cores: Spread::of(pairs.iter().filter_map(|(phase, _)| Some(cores(phase.client.as_ref()?, phase)))),
+        server_cores: Spread::of(
+            pairs
+                .iter()
+                .filter_map(|(phase, _)| Some(cores(phase.server.as_ref()?, phase))),
+        ),
+        client_cores: Spread::of(
+            pairs
+                .iter()
+                .filter_map(|(phase, _)| Some(cores(phase.client.as_ref()?, phase))),
+        ),
         lateness_p99: Spread::of(pairs.iter().filter_map(|(phase, _)| phase.lateness_p99)),
-        rss_peak: pairs.iter().filter_map(|(phase, _)| Some(phase.server.as_ref()?.rss_peak)).max(),
+        rss_peak: pairs
+            .iter()
+            .filter_map(|(phase, _)| Some(phase.server.as_ref()?.rss_peak))
+            .max(),
         curve: percentiles(&merged),
         timeline: timeline(&pairs),
         ceiling: ceiling.filter(|_| against.is_some()),
-        to_ceiling: by_ceiling(&rate, |ceiling| ceiling.per_second).filter(|_| first.per_second.is_none() || one.name == "login"),
+        to_ceiling: by_ceiling(&rate, |ceiling| ceiling.per_second)
+            .filter(|_| first.per_second.is_none() || one.name == "login"),
         p99_to_ceiling: by_ceiling(&p99, |ceiling| ceiling.p99),
         goal: figure.and_then(|figure| figure.goal),
         rate,
@@ -269,15 +299,24 @@ impl PeerOutcome {
             }
         }
         let list: Vec<_> = kinds.iter().map(|(kind, count)| format!("{count} × {kind}")).collect();
-        let operations = self.figures.iter().flat_map(|figure| &figure.timeline).map(|point| point.operations).sum();
+        let operations = self
+            .figures
+            .iter()
+            .flat_map(|figure| &figure.timeline)
+            .map(|point| point.operations)
+            .sum();
         let (passed, detail) = if list.is_empty() {
-            (true, format!("{} answers of the measurement read and right", grouped(operations)))
+            (
+                true,
+                format!("{} answers of the measurement read and right", grouped(operations)),
+            )
         } else {
             (false, list.join(", "))
         };
         self.checks.insert(0, Check::new("no errors", passed, detail));
         if operations == 0 {
-            self.checks.push(Check::new("anything at all", false, "not one operation succeeded"));
+            self.checks
+                .push(Check::new("anything at all", false, "not one operation succeeded"));
         }
     }
 }
@@ -303,7 +342,9 @@ impl Outcome {
         serde_json::to_writer_pretty(&mut temporary, self)?;
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(0o644);
         std::fs::set_permissions(temporary.path(), permissions)?;
-        temporary.persist(file).with_context(|| format!("{} can't be written", file.display()))?;
+        temporary
+            .persist(file)
+            .with_context(|| format!("{} can't be written", file.display()))?;
         Ok(())
     }
 }

@@ -64,8 +64,14 @@ pub struct Pacer {
 impl Pacer {
     /// Starts the clock on this thread's runtime; it ends with the runtime.
     pub fn start() -> io::Result<Self> {
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        #[expect(deprecated, reason = "sound here: the descriptor is owned and never given away; the successor is unsafe")]
+        let timer = timerfd_create(
+            TimerfdClockId::Monotonic,
+            TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC,
+        )?;
+        #[expect(
+            deprecated,
+            reason = "sound here: the descriptor is owned and never given away; the successor is unsafe"
+        )]
         let timer = AsyncFd::new(timer)?;
         let pacer = Self {
             timer: Rc::new(timer),

@@ -34,7 +34,11 @@ struct Spawned {
 impl Peer {
     /// A server that runs already. Its users are registered, or logged in from an earlier run.
     pub fn running(name: String, target: Target, pid: Option<u32>, seed: u64, out: &Path) -> Self {
-        let file: String = target.host().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+        let file: String = target
+            .host()
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
         Self {
             name,
             target,
@@ -47,7 +51,10 @@ impl Peer {
 
     /// Starts one over a copy of a world.
     pub fn spawn(name: String, setup: Setup, world: World, out: &Path) -> anyhow::Result<Self> {
-        let scratch = tempfile::Builder::new().prefix("served-").tempdir_in(out).context("no folder to serve from")?;
+        let scratch = tempfile::Builder::new()
+            .prefix("served-")
+            .tempdir_in(out)
+            .context("no folder to serve from")?;
         let data = world.copy(scratch.path())?;
         let server = Server::start(setup, &data, &out.join("server.log"))?;
         Ok(Self {
@@ -92,7 +99,9 @@ impl Peer {
 
     /// Stops and starts a server of our own, so that only what is stored counts. `false` for any other.
     pub fn restart(&mut self) -> anyhow::Result<bool> {
-        let Some(spawned) = &mut self.spawned else { return Ok(false) };
+        let Some(spawned) = &mut self.spawned else {
+            return Ok(false);
+        };
         spawned.server.restart()?;
         self.target = Target::local(spawned.server.address());
         self.pid = Some(spawned.server.pid());

@@ -66,11 +66,19 @@ impl Runner<'_> {
             contenders.push(self.prepare(scenario, peer, driver).await?);
         }
         let wanted: BTreeSet<_> = scenario.figures().iter().filter_map(|figure| figure.ceiling).collect();
-        let writes = contenders.iter().flat_map(|contender| &contender.prepared).any(|prepared| prepared.writes());
+        let writes = contenders
+            .iter()
+            .flat_map(|contender| &contender.prepared)
+            .any(|prepared| prepared.writes());
         let wanted: Vec<_> = wanted.into_iter().chain(writes.then_some(Ceiling::Fdatasync)).collect();
         let mut ceilings = BTreeMap::<Ceiling, Vec<CeilingRound>>::new();
         for round in 0..self.settings.rounds {
-            self.display.say(&format!("{}: round {} of {}", scenario.name(), round + 1, self.settings.rounds));
+            self.display.say(&format!(
+                "{}: round {} of {}",
+                scenario.name(),
+                round + 1,
+                self.settings.rounds
+            ));
             let count = contenders.len();
             for turn in 0..count {
                 let at = if round % 2 == 0 { turn } else { count - 1 - turn };
@@ -85,8 +93,14 @@ impl Runner<'_> {
                 out: self.out,
             };
             for ceiling in &wanted {
-                self.display.begin(ceiling.title(), self.settings.duration.min(std::time::Duration::from_secs(10)));
-                ceilings.entry(*ceiling).or_default().push(ceiling.measure(&bench).await?);
+                self.display.begin(
+                    ceiling.title(),
+                    self.settings.duration.min(std::time::Duration::from_secs(10)),
+                );
+                ceilings
+                    .entry(*ceiling)
+                    .or_default()
+                    .push(ceiling.measure(&bench).await?);
             }
         }
         let mut outcome = Outcome {
@@ -97,13 +111,22 @@ impl Runner<'_> {
             settings: serde_json::to_value(&self.settings)?,
             environment: self.environment.clone(),
             peers: Vec::new(),
-            ceilings: ceilings.iter().filter_map(|(ceiling, rounds)| CeilingOutcome::of(*ceiling, rounds)).collect(),
+            ceilings: ceilings
+                .iter()
+                .filter_map(|(ceiling, rounds)| CeilingOutcome::of(*ceiling, rounds))
+                .collect(),
             passed: false,
         };
         for contender in contenders {
-            outcome.peers.push(self.conclude(scenario, contender, &ceilings, driver).await?);
+            outcome
+                .peers
+                .push(self.conclude(scenario, contender, &ceilings, driver).await?);
         }
-        outcome.passed = outcome.peers.iter().flat_map(|peer| &peer.checks).all(|check| check.passed);
+        outcome.passed = outcome
+            .peers
+            .iter()
+            .flat_map(|peer| &peer.checks)
+            .all(|check| check.passed);
         Ok(outcome)
     }
 
@@ -136,13 +159,18 @@ impl Runner<'_> {
     }
 
     async fn round(&self, contender: &mut Contender, driver: &Driver) -> anyhow::Result<()> {
-        let Some(prepared) = &mut contender.prepared else { return Ok(()) };
+        let Some(prepared) = &mut contender.prepared else {
+            return Ok(());
+        };
         let stage = self.stage(&contender.peer, driver);
         match prepared.round(&stage).await {
             Ok(phases) => {
                 for lane in phases.iter().flat_map(|phase| &phase.lanes) {
                     let room = 10_usize.saturating_sub(contender.outcome.failures.len());
-                    contender.outcome.failures.extend(lane.failures.iter().take(room).cloned());
+                    contender
+                        .outcome
+                        .failures
+                        .extend(lane.failures.iter().take(room).cloned());
                 }
                 contender.rounds.push(phases);
             }
@@ -170,7 +198,9 @@ impl Runner<'_> {
     }
 
     async fn verify(&self, contender: &mut Contender, driver: &Driver, when: &str) -> anyhow::Result<()> {
-        let Some(prepared) = &mut contender.prepared else { return Ok(()) };
+        let Some(prepared) = &mut contender.prepared else {
+            return Ok(());
+        };
         match prepared.verify(&self.stage(&contender.peer, driver)).await {
             Ok(checks) => contender.outcome.checks.extend(checks.into_iter().map(|check| Check {
                 name: format!("{}{when}", check.name),

@@ -154,13 +154,16 @@ impl Stage<'_> {
 
     /// The pace that was asked for.
     pub fn pace(&self) -> Pace {
-        self.settings.rate.map_or(Pace::Closed, |per_second| Pace::Open { per_second })
+        self.settings
+            .rate
+            .map_or(Pace::Closed, |per_second| Pace::Open { per_second })
     }
 
     /// One load in one window, with what both sides used. Gives the users back.
     pub async fn phase<B: Behaviour>(&self, name: &'static str, load: Load<B>) -> anyhow::Result<(Phase, Vec<B>)> {
         let (window, pace) = (self.window(), load.pace);
-        self.display.begin(&format!("{} · {name}", self.peer.name()), self.settings.length());
+        self.display
+            .begin(&format!("{} · {name}", self.peer.name()), self.settings.length());
         let (driven, server, client) = self.watched(window, self.driver.drive(load, window)).await;
         let driven = driven?;
         let phase = Phase {

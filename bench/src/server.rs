@@ -101,10 +101,18 @@ impl Server {
         let deadline = Instant::now() + STOP;
         loop {
             if let Some(status) = self.child.try_wait()? {
-                ensure!(status.success(), "the server ended with {status}; see {}", self.log.display());
+                ensure!(
+                    status.success(),
+                    "the server ended with {status}; see {}",
+                    self.log.display()
+                );
                 return Ok(());
             }
-            ensure!(Instant::now() < deadline, "the server did not stop within {} s", STOP.as_secs());
+            ensure!(
+                Instant::now() < deadline,
+                "the server did not stop within {} s",
+                STOP.as_secs()
+            );
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -148,7 +156,11 @@ fn launch(setup: &Setup, folder: &Path, log: &Path) -> anyhow::Result<(Child, So
         if Instant::now() > deadline {
             let _ = child.kill();
             let _ = child.wait();
-            bail!("the server did not listen within {} s: {}", START.as_secs(), text.trim());
+            bail!(
+                "the server did not listen within {} s: {}",
+                START.as_secs(),
+                text.trim()
+            );
         }
         std::thread::sleep(Duration::from_millis(10));
     }
@@ -179,7 +191,9 @@ mod tests {
             binary: "/bin/false".into(),
             ..Setup::default()
         };
-        let error = Server::start(setup, folder.path(), &folder.path().join("log")).err().unwrap();
+        let error = Server::start(setup, folder.path(), &folder.path().join("log"))
+            .err()
+            .unwrap();
         assert!(error.to_string().contains("ended at its start"), "{error}");
     }
 }

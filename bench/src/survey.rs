@@ -73,9 +73,17 @@ pub async fn walk(target: &Target, pages: usize) -> Result<Vec<Page>, Failure> {
         let answer = connection.get_within(PATIENCE, &page.path()).await?;
         let feed = read_feed(answer.ok()?)?;
         page.next_time = feed.next_time;
-        page.videos = feed.videos.iter().map(|video| (video.id, video.favorite_count)).collect();
+        page.videos = feed
+            .videos
+            .iter()
+            .map(|video| (video.id, video.favorite_count))
+            .collect();
         // Past the end: an empty page, or the top again where a server wraps around by itself.
-        if page.videos.is_empty() || walked.first().is_some_and(|first| first.videos[0].0 == page.videos[0].0) {
+        if page.videos.is_empty()
+            || walked
+                .first()
+                .is_some_and(|first| first.videos[0].0 == page.videos[0].0)
+        {
             break;
         }
         if let Some(earlier) = walked.last() {

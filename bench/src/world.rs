@@ -85,7 +85,9 @@ impl World {
     pub fn prepare(setup: &Setup, size: WorldSize, seed: u64, out: &Path) -> anyhow::Result<Self> {
         let world = Self {
             size,
-            folder: out.join("worlds").join(format!("{}-{seed}-{}", size.name(), setup.store())),
+            folder: out
+                .join("worlds")
+                .join(format!("{}-{seed}-{}", size.name(), setup.store())),
             in_place: setup.database_url.is_some(),
         };
         let marker = world.folder.join("complete");
@@ -100,7 +102,15 @@ impl World {
         let [videos, likes, follows, comments, messages] = size.rows().map(|count| count.to_string());
         let output = setup
             .command()
-            .args(["seed", "--users", &size.users().to_string(), "--videos", &videos, "--likes", &likes])
+            .args([
+                "seed",
+                "--users",
+                &size.users().to_string(),
+                "--videos",
+                &videos,
+                "--likes",
+                &likes,
+            ])
             .args(["--follows", &follows, "--comments", &comments, "--messages", &messages])
             .args(["--seed", &seed.to_string(), "--password", PASSWORD, "--data-dir"])
             .arg(world.data())
@@ -108,7 +118,12 @@ impl World {
             .output()
             .with_context(|| format!("{} can't be started", setup.binary.display()))?;
         let log = String::from_utf8_lossy(&output.stderr).into_owned();
-        ensure!(output.status.success(), "the world can't be seeded ({}): {}", output.status, log.trim());
+        ensure!(
+            output.status.success(),
+            "the world can't be seeded ({}): {}",
+            output.status,
+            log.trim()
+        );
         // The first start makes the key that signs tokens and the store's identity: with them tokens hold in every copy.
         Server::start(setup.clone(), &world.data(), &world.folder.join("first-start.log"))?.stop()?;
         fs::write(marker, log)?;

@@ -60,13 +60,18 @@ impl Head {
         if header.name.eq_ignore_ascii_case("content-length") {
             // Chunks win over a length (6.3), whatever comes first.
             if self.framing != Framing::Chunks {
-                let length = str::from_utf8(header.value).ok().and_then(|text| text.trim().parse().ok());
-                let length = length.ok_or_else(|| Failure::Protocol("a content-length that is no number".to_owned()))?;
+                let length = str::from_utf8(header.value)
+                    .ok()
+                    .and_then(|text| text.trim().parse().ok());
+                let length =
+                    length.ok_or_else(|| Failure::Protocol("a content-length that is no number".to_owned()))?;
                 self.framing = Framing::Length(length);
             }
         } else if header.name.eq_ignore_ascii_case("transfer-encoding") {
             if !is_token(b"chunked") {
-                return Err(Failure::Protocol("a transfer-encoding that nobody asked for".to_owned()));
+                return Err(Failure::Protocol(
+                    "a transfer-encoding that nobody asked for".to_owned(),
+                ));
             }
             self.framing = Framing::Chunks;
         } else if header.name.eq_ignore_ascii_case("connection") {
@@ -198,8 +203,14 @@ mod tests {
         for (answer, kind) in [
             (&b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell"[..], "closed"),
             (b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\n", "protocol"),
-            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhell\r\n0\r\n\r\n", "protocol"),
-            (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n", "protocol"),
+            (
+                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nhell\r\n0\r\n\r\n",
+                "protocol",
+            ),
+            (
+                b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nx\r\n",
+                "protocol",
+            ),
             (b"HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\n", "protocol"),
             (b"SSH-2.0-hello\r\n", "protocol"),
         ] {

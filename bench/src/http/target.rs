@@ -31,14 +31,24 @@ struct Parts {
 impl Target {
     /// Reads `http://host:port/base`, and looks the host up, once.
     pub fn parse(text: &str) -> anyhow::Result<Self> {
-        let url = url::Url::parse(text).with_context(|| format!("{text:?} is no address such as http://127.0.0.1:8080"))?;
-        ensure!(url.scheme() == "http", "{text:?}: only plain http is measured, TLS would be a measurement of its own");
+        let url =
+            url::Url::parse(text).with_context(|| format!("{text:?} is no address such as http://127.0.0.1:8080"))?;
+        ensure!(
+            url.scheme() == "http",
+            "{text:?}: only plain http is measured, TLS would be a measurement of its own"
+        );
         let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
             bail!("{text:?} names no host");
         };
-        ensure!(url.query().is_none() && url.username().is_empty(), "{text:?} has parts that no request would carry");
+        ensure!(
+            url.query().is_none() && url.username().is_empty(),
+            "{text:?} has parts that no request would carry"
+        );
         let name = host.trim_start_matches('[').trim_end_matches(']');
-        let address = (name, port).to_socket_addrs().with_context(|| format!("{host} can't be looked up"))?.next();
+        let address = (name, port)
+            .to_socket_addrs()
+            .with_context(|| format!("{host} can't be looked up"))?
+            .next();
         Ok(Self(Arc::new(Parts {
             url: text.trim_end_matches('/').to_owned(),
             address: address.with_context(|| format!("{host} has no address"))?,

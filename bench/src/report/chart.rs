@@ -61,7 +61,10 @@ impl Range {
         let highest = values.clone().fold(0.0, f64::max);
         match scale {
             Scale::Linear => Self::linear(highest),
-            Scale::Log => Self::log(values.filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min), highest),
+            Scale::Log => Self::log(
+                values.filter(|value| *value > 0.0).fold(f64::INFINITY, f64::min),
+                highest,
+            ),
             Scale::Nines => {
                 let highest = values.filter(|value| *value < 1.0).fold(0.9, f64::max);
                 let ticks = [0.0, 0.5, 0.9, 0.99, 0.999, 0.9999, 0.99999];
@@ -78,7 +81,10 @@ impl Range {
     fn linear(highest: f64) -> Self {
         let rough = if highest > 0.0 { highest / 4.0 } else { 0.25 };
         let power = 10_f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 2.5, 5.0, 10.0].into_iter().map(|step| step * power).find(|step| *step >= rough);
+        let step = [1.0, 2.0, 2.5, 5.0, 10.0]
+            .into_iter()
+            .map(|step| step * power)
+            .find(|step| *step >= rough);
         let step = step.unwrap_or(10.0 * power);
         Self {
             low: 0.0,
@@ -125,8 +131,12 @@ fn nines(quantile: f64) -> f64 {
 
 /// Draws lines. Series without points are left out; a chart without any says so.
 pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
-    let xs = series.iter().flat_map(|series| series.points.iter().map(|point| point.0));
-    let ys = series.iter().flat_map(|series| series.points.iter().map(|point| point.1));
+    let xs = series
+        .iter()
+        .flat_map(|series| series.points.iter().map(|point| point.0));
+    let ys = series
+        .iter()
+        .flat_map(|series| series.points.iter().map(|point| point.1));
     let (across, up) = (Range::of(x.scale, xs), Range::of(y.scale, ys));
     let place_x = |value| LEFT + across.place(value) * (WIDTH - LEFT - RIGHT);
     let place_y = |value| HEIGHT - BOTTOM - up.place(value) * (HEIGHT - TOP - BOTTOM);
@@ -140,12 +150,27 @@ pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
     );
     for tick in &up.ticks {
         let (at, label) = (place_y(*tick), (y.show)(*tick));
-        let _ = write!(svg, "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>", WIDTH - RIGHT);
-        let _ = write!(svg, "<text x=\"{}\" y=\"{:.1}\" class=\"tick end\">{}</text>", LEFT - 6.0, at + 4.0, Escaped(&label));
+        let _ = write!(
+            svg,
+            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>",
+            WIDTH - RIGHT
+        );
+        let _ = write!(
+            svg,
+            "<text x=\"{}\" y=\"{:.1}\" class=\"tick end\">{}</text>",
+            LEFT - 6.0,
+            at + 4.0,
+            Escaped(&label)
+        );
     }
     for tick in &across.ticks {
         let (at, label) = (place_x(*tick), (x.show)(*tick));
-        let _ = write!(svg, "<text x=\"{at:.1}\" y=\"{}\" class=\"tick mid\">{}</text>", HEIGHT - 18.0, Escaped(&label));
+        let _ = write!(
+            svg,
+            "<text x=\"{at:.1}\" y=\"{}\" class=\"tick mid\">{}</text>",
+            HEIGHT - 18.0,
+            Escaped(&label)
+        );
     }
     let _ = write!(
         svg,
@@ -155,14 +180,26 @@ pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
         Escaped(x.title)
     );
     if series.iter().all(|series| series.points.is_empty()) {
-        let _ = write!(svg, "<text x=\"{}\" y=\"{}\" class=\"tick mid\">no data</text>", WIDTH / 2.0, HEIGHT / 2.0);
+        let _ = write!(
+            svg,
+            "<text x=\"{}\" y=\"{}\" class=\"tick mid\">no data</text>",
+            WIDTH / 2.0,
+            HEIGHT / 2.0
+        );
     }
     for one in series {
         let class = format!("c{}{}", one.colour % 6, if one.is_reference { " dashed" } else { "" });
-        let places: Vec<_> = one.points.iter().map(|(at, value)| (*at, place_x(*at), place_y(*value))).collect();
+        let places: Vec<_> = one
+            .points
+            .iter()
+            .map(|(at, value)| (*at, place_x(*at), place_y(*value)))
+            .collect();
         for piece in places.chunk_by(|before, after| x.scale != Scale::Linear || after.0 - before.0 <= 1.0) {
             if let [(_, at, value)] = piece {
-                let _ = write!(svg, "<circle class=\"{class}\" cx=\"{at:.1}\" cy=\"{value:.1}\" r=\"2.5\"/>");
+                let _ = write!(
+                    svg,
+                    "<circle class=\"{class}\" cx=\"{at:.1}\" cy=\"{value:.1}\" r=\"2.5\"/>"
+                );
                 continue;
             }
             let _ = write!(svg, "<path class=\"line {class}\" d=\"");
@@ -182,7 +219,12 @@ fn legend(svg: &mut String, y: &Axis, series: &[Series]) {
     let _ = write!(svg, "<ul class=\"legend\"><li class=\"axis\">{}</li>", Escaped(y.title));
     for one in series.iter().filter(|series| !series.points.is_empty()) {
         let dashed = if one.is_reference { " dashed" } else { "" };
-        let _ = write!(svg, "<li><i class=\"c{}{dashed}\"></i>{}</li>", one.colour % 6, Escaped(&one.name));
+        let _ = write!(
+            svg,
+            "<li><i class=\"c{}{dashed}\"></i>{}</li>",
+            one.colour % 6,
+            Escaped(&one.name)
+        );
     }
     svg.push_str("</ul>");
 }
@@ -200,7 +242,11 @@ pub const TIME: Axis = Axis {
 };
 
 fn whole(value: f64) -> String {
-    if value.fract() == 0.0 { crate::units::grouped(crate::units::whole(value)) } else { format!("{value:.1}") }
+    if value.fract() == 0.0 {
+        crate::units::grouped(crate::units::whole(value))
+    } else {
+        format!("{value:.1}")
+    }
 }
 
 /// A count for an axis, short: 1.2k, 3M.
@@ -244,7 +290,12 @@ mod tests {
             show: short,
         };
         let svg = lines("<empty>", &axis(), &axis(), &[]);
-        assert!(svg.contains("no data") && svg.contains("&lt;empty&gt;") && !svg.contains("NaN") && !svg.contains("inf"));
-        assert_eq!((short(1_500.0), short(3e6), short(0.5)), ("1.5k".into(), "3M".into(), "0.5".into()));
+        assert!(
+            svg.contains("no data") && svg.contains("&lt;empty&gt;") && !svg.contains("NaN") && !svg.contains("inf")
+        );
+        assert_eq!(
+            (short(1_500.0), short(3e6), short(0.5)),
+            ("1.5k".into(), "3M".into(), "0.5".into())
+        );
     }
 }

@@ -57,7 +57,11 @@ fn goal(figure: &FigureOutcome) -> Option<(String, bool)> {
 
 /// A result for a terminal.
 pub fn text(outcome: &Outcome) -> String {
-    let mut text = format!("{}: {}\n", outcome.scenario, if outcome.passed { "passed" } else { "FAILED" });
+    let mut text = format!(
+        "{}: {}\n",
+        outcome.scenario,
+        if outcome.passed { "passed" } else { "FAILED" }
+    );
     for peer in &outcome.peers {
         // Writing to a String can't fail.
         let _ = writeln!(text, "  {} {}", peer.name, peer.url);

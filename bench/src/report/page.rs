@@ -48,7 +48,9 @@ pub fn page(outcomes: &[Outcome]) -> String {
     }
     html.push_str("</p>");
     if outcomes.iter().any(|outcome| outcome.environment.debug_build) {
-        html.push_str("<p class=\"bad\">Made with a debug build of the bench: the checks count, the figures do not.</p>");
+        html.push_str(
+            "<p class=\"bad\">Made with a debug build of the bench: the checks count, the figures do not.</p>",
+        );
     }
     html.push_str("</header>");
     summary(&mut html, outcomes);
@@ -81,7 +83,17 @@ many cores as it has threads, the bench was the limit, and the server can do mor
 
 fn summary(html: &mut String, outcomes: &[Outcome]) {
     html.push_str("<section><h2>Summary</h2><div class=\"wide\"><table class=\"summary\"><thead><tr><th>scenario</th><th>operation</th>");
-    for title in ["a second", "of the ceiling", "p50", "p99", "p99.9", "CPU/op", "peak RSS", "errors", "checks"] {
+    for title in [
+        "a second",
+        "of the ceiling",
+        "p50",
+        "p99",
+        "p99.9",
+        "CPU/op",
+        "peak RSS",
+        "errors",
+        "checks",
+    ] {
         let _ = write!(html, "<th class=\"n\">{title}</th>");
     }
     html.push_str("</tr></thead><tbody>");
@@ -104,7 +116,11 @@ fn summary(html: &mut String, outcomes: &[Outcome]) {
 }
 
 fn row(html: &mut String, outcome: &Outcome, peer: &PeerOutcome, figure: &FigureOutcome) {
-    let of = if outcome.peers.len() > 1 { format!(" ({})", peer.name) } else { String::new() };
+    let of = if outcome.peers.len() > 1 {
+        format!(" ({})", peer.name)
+    } else {
+        String::new()
+    };
     let _ = write!(
         html,
         "<tr><td><a href=\"#{}\">{}</a>{}</td><td>{}</td>",
@@ -127,25 +143,57 @@ fn row(html: &mut String, outcome: &Outcome, peer: &PeerOutcome, figure: &Figure
         || bounds(spread(&figure.rate, show_rate)),
         |units| {
             let unit = figure.unit.as_deref().unwrap_or_default();
-            format!("{} {}<small>{} operations</small>", show_rate(units.median), Escaped(unit), show_rate(figure.rate.median))
+            format!(
+                "{} {}<small>{} operations</small>",
+                show_rate(units.median),
+                Escaped(unit),
+                show_rate(figure.rate.median)
+            )
         },
     );
     cell(rate, "strong");
-    let share = figure.to_ceiling.as_ref().map_or("–".to_owned(), |share| bounds(spread(share, show_percent)));
+    let share = figure
+        .to_ceiling
+        .as_ref()
+        .map_or("–".to_owned(), |share| bounds(spread(share, show_percent)));
     match goal(figure) {
         Some((aim, true)) => cell(format!("{share}<small class=\"good\">{aim} ✓</small>"), ""),
         Some((aim, false)) => cell(format!("{share}<small class=\"bad\">{aim} ✗</small>"), ""),
-        None => cell(figure.open_rate.map_or(share, |rate| format!("–<small>open, {}/s</small>", show_rate(rate))), ""),
+        None => cell(
+            figure
+                .open_rate
+                .map_or(share, |rate| format!("–<small>open, {}/s</small>", show_rate(rate))),
+            "",
+        ),
     }
     cell(bounds(spread(&figure.p50, show_micros)), "");
     cell(bounds(spread(&figure.p99, show_micros)), "");
-    cell(figure.p999.as_ref().map_or("–".to_owned(), |p999| bounds(spread(p999, show_micros))), "");
-    cell(figure.cpu_micros.as_ref().map_or("–".to_owned(), |cpu| bounds(spread(cpu, show_micros))), "");
+    cell(
+        figure
+            .p999
+            .as_ref()
+            .map_or("–".to_owned(), |p999| bounds(spread(p999, show_micros))),
+        "",
+    );
+    cell(
+        figure
+            .cpu_micros
+            .as_ref()
+            .map_or("–".to_owned(), |cpu| bounds(spread(cpu, show_micros))),
+        "",
+    );
     cell(figure.rss_peak.map_or("–".to_owned(), show_bytes), "");
     let errors: u64 = figure.errors.values().sum();
     cell(errors.to_string(), if errors == 0 { "" } else { "bad" });
     let failed = peer.checks.iter().filter(|check| !check.passed).count();
-    cell(if failed == 0 { "✓".to_owned() } else { format!("{failed} failed") }, if failed == 0 { "good" } else { "bad" });
+    cell(
+        if failed == 0 {
+            "✓".to_owned()
+        } else {
+            format!("{failed} failed")
+        },
+        if failed == 0 { "good" } else { "bad" },
+    );
     html.push_str("</tr>");
 }
 
@@ -217,14 +265,28 @@ fn charts(html: &mut String, outcome: &Outcome) {
     let curves = figures.iter().enumerate().map(|(colour, (name, figure))| Series {
         name: name.clone(),
         colour,
-        points: figure.curve.iter().filter(|point| point.quantile < 1.0).map(|point| (point.quantile, point.micros)).collect(),
+        points: figure
+            .curve
+            .iter()
+            .filter(|point| point.quantile < 1.0)
+            .map(|point| (point.quantile, point.micros))
+            .collect(),
         is_reference: false,
     });
-    html.push_str(&lines("Latency by percentile", &quantiles, &MICROS, &curves.collect::<Vec<_>>()));
+    html.push_str(&lines(
+        "Latency by percentile",
+        &quantiles,
+        &MICROS,
+        &curves.collect::<Vec<_>>(),
+    ));
     let mut over_time = Vec::new();
     for (colour, (name, figure)) in figures.iter().enumerate() {
-        over_time.push(series(format!("{name}, p99"), colour, false, figure, |point| Some(point.p99).filter(|_| point.operations > 0)));
-        over_time.push(series(format!("{name}, p50"), colour, true, figure, |point| Some(point.p50).filter(|_| point.operations > 0)));
+        over_time.push(series(format!("{name}, p99"), colour, false, figure, |point| {
+            Some(point.p99).filter(|_| point.operations > 0)
+        }));
+        over_time.push(series(format!("{name}, p50"), colour, true, figure, |point| {
+            Some(point.p50).filter(|_| point.operations > 0)
+        }));
     }
     html.push_str(&lines("Latency over time", &TIME, &MICROS, &over_time));
     let count = Axis {
@@ -239,7 +301,9 @@ fn charts(html: &mut String, outcome: &Outcome) {
         .iter()
         .enumerate()
         .map(|(colour, (name, figure))| {
-            series(name.clone(), colour, false, figure, |point| (point.second < whole).then_some(float(point.operations)))
+            series(name.clone(), colour, false, figure, |point| {
+                (point.second < whole).then_some(float(point.operations))
+            })
         })
         .collect();
     html.push_str(&lines("Throughput", &TIME, &count, &rates));
@@ -261,7 +325,10 @@ fn usage(html: &mut String, figures: &[(String, &FigureOutcome)]) {
     let mut phases: Vec<&(String, &FigureOutcome)> = Vec::new();
     for one in figures.iter().filter(|(_, figure)| figure.server_cores.is_some()) {
         let target = |name: &str| name.split_once(": ").map(|(target, _)| target.to_owned());
-        if !phases.iter().any(|known| known.1.phase == one.1.phase && target(&known.0) == target(&one.0)) {
+        if !phases
+            .iter()
+            .any(|known| known.1.phase == one.1.phase && target(&known.0) == target(&one.0))
+        {
             phases.push(one);
         }
     }
@@ -280,13 +347,20 @@ fn usage(html: &mut String, figures: &[(String, &FigureOutcome)]) {
     };
     let draw = |pick: fn(&crate::outcome::TimelinePoint) -> Option<f64>| -> Vec<Series> {
         let lines = phases.iter().enumerate().map(|(colour, (name, figure))| {
-            let name = name.split_once(": ").map_or(figure.phase.clone(), |(target, _)| format!("{target}: {}", figure.phase));
+            let name = name.split_once(": ").map_or(figure.phase.clone(), |(target, _)| {
+                format!("{target}: {}", figure.phase)
+            });
             series(name, colour, false, figure, pick)
         });
         lines.collect()
     };
     html.push_str(&lines("Processor", &TIME, &cores, &draw(|point| point.cores)));
-    html.push_str(&lines("Memory", &TIME, &memory, &draw(|point| point.rss.map(|bytes| float(bytes) / float(1 << 20)))));
+    html.push_str(&lines(
+        "Memory",
+        &TIME,
+        &memory,
+        &draw(|point| point.rss.map(|bytes| float(bytes) / float(1 << 20))),
+    ));
 }
 
 fn series(
@@ -322,7 +396,10 @@ fn ceilings(html: &mut String, ceilings: &[CeilingOutcome]) {
             spread(&ceiling.rate, show_rate),
             spread(&ceiling.p50, show_micros),
             spread(&ceiling.p99, show_micros),
-            ceiling.cpu_micros.as_ref().map_or("–".to_owned(), |cpu| show_micros(cpu.median))
+            ceiling
+                .cpu_micros
+                .as_ref()
+                .map_or("–".to_owned(), |cpu| show_micros(cpu.median))
         );
     }
     html.push_str("</tbody></table></div>");
@@ -333,7 +410,10 @@ fn environment(html: &mut String, environment: &Environment) {
     let mut item = |name: &str, value: &str| {
         let _ = write!(html, "<dt>{}</dt><dd>{}</dd>", Escaped(name), Escaped(value));
     };
-    item("processor", &format!("{}, {} usable", environment.cpu, environment.cores));
+    item(
+        "processor",
+        &format!("{}, {} usable", environment.cpu, environment.cores),
+    );
     item("memory", &show_bytes(environment.memory));
     item("kernel", &environment.kernel);
     item("bench", &environment.bench);

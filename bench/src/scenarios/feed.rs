@@ -55,13 +55,25 @@ impl Scenario for FeedPages {
 
     fn prepare<'a>(&'a self, stage: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Box<dyn Prepared>>> {
         Box::pin(async {
-            let connections = stage.settings.connections.unwrap_or(stage.settings.by_world(16, 64, 64));
+            let connections = stage
+                .settings
+                .connections
+                .unwrap_or(stage.settings.by_world(16, 64, 64));
             let pages = walk(stage.peer.target(), PAGES).await?;
-            ensure!(!pages.is_empty(), "the target has no videos: publish some, or let the bench start it with a world");
+            ensure!(
+                !pages.is_empty(),
+                "the target has no videos: publish some, or let the bench start it with a world"
+            );
             let count = stage.settings.users.unwrap_or(stage.settings.by_world(24, 256, 256));
             let accounts = stage.peer.accounts(count, stage.display).await?;
-            ensure!(!accounts.is_empty() && connections > 0, "feed needs a user and a connection");
-            let (popular, seen) = (Popular::of(pages.len()), pages.iter().map(|_| OnceLock::new()).collect());
+            ensure!(
+                !accounts.is_empty() && connections > 0,
+                "feed needs a user and a connection"
+            );
+            let (popular, seen) = (
+                Popular::of(pages.len()),
+                pages.iter().map(|_| OnceLock::new()).collect(),
+            );
             let (pages, seen): (_, Arc<[_]>) = (Arc::new(pages), seen);
             let reader = |number: usize, tokens: Vec<String>| PageReader {
                 pages: Arc::clone(&pages),
@@ -156,8 +168,15 @@ impl PageReader {
 }
 
 fn is_a_guests(feed: &Feed<'_>) -> Result<(), Failure> {
-    match feed.videos.iter().find(|video| video.is_favorite || video.author.is_follow) {
-        Some(video) => Err(Failure::Untrue(format!("video {} has a viewer's flag for a guest", video.id))),
+    match feed
+        .videos
+        .iter()
+        .find(|video| video.is_favorite || video.author.is_follow)
+    {
+        Some(video) => Err(Failure::Untrue(format!(
+            "video {} has a viewer's flag for a guest",
+            video.id
+        ))),
         None => Ok(()),
     }
 }

@@ -4,7 +4,6 @@
 //! feed, so that every request is a real change. At the end each count must be what it was plus what was acknowledged,
 //! exactly, and the users' own flags must say the same; after a restart once more, when only the store can answer.
 
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -57,7 +56,10 @@ impl Scenario for LikeStorm {
             let users = settings.users.unwrap_or(settings.by_world(24, 2_000, 20_000));
             ensure!(connections > 0 && users > 0, "like-storm needs a user and a connection");
             let mut pages = walk(stage.peer.target(), 1).await?;
-            ensure!(!pages.is_empty(), "the target has no videos: publish some, or let the bench start it with a world");
+            ensure!(
+                !pages.is_empty(),
+                "the target has no videos: publish some, or let the bench start it with a world"
+            );
             let page = Arc::new(pages.remove(0));
             let accounts = stage.peer.accounts(users, stage.display).await?;
             let fans = fans(stage.peer.target(), &page, &accounts).await?;
@@ -192,12 +194,20 @@ impl Storm {
 
     async fn compare(&self, connection: &mut Connection, begun: Instant) -> Result<Vec<Check>, Failure> {
         let step = (self.crowds.len() / SAMPLED).max(1);
-        let sampled = self.crowds.iter().step_by(step).filter_map(|crowd| crowd.fans.first()).take(SAMPLED);
+        let sampled = self
+            .crowds
+            .iter()
+            .step_by(step)
+            .filter_map(|crowd| crowd.fans.first())
+            .take(SAMPLED);
         let (mut wrong_flags, mut asked, mut counts) = (Vec::new(), 0, Vec::new());
         for fan in sampled {
             let seen = flags(connection, &self.page, &fan.account).await?;
             if seen.likes != fan.likes {
-                wrong_flags.push(format!("user {}: {:b}, not {:b}", fan.account.id, seen.likes, fan.likes));
+                wrong_flags.push(format!(
+                    "user {}: {:b}, not {:b}",
+                    fan.account.id, seen.likes, fan.likes
+                ));
             }
             (asked, counts) = (asked + 1, seen.counts);
         }
@@ -225,7 +235,10 @@ impl Storm {
             Check::new(
                 "is_favorite of sampled users",
                 wrong_flags.is_empty(),
-                verdict(&wrong_flags, format!("{asked} users, {} videos each", self.page.videos.len())),
+                verdict(
+                    &wrong_flags,
+                    format!("{asked} users, {} videos each", self.page.videos.len()),
+                ),
             ),
         ])
     }
@@ -313,7 +326,11 @@ impl Crowd {
         let (id, token) = (self.page.videos[video].0, &self.fans[fan].account.token);
         let path = format!("/douyin/favorite/action/?token={token}&video_id={id}&action_type={action}");
         self.asked = Some((fan, video));
-        connection.post(&path, "").await.and_then(Answer::ok).and_then(read_status)?;
+        connection
+            .post(&path, "")
+            .await
+            .and_then(Answer::ok)
+            .and_then(read_status)?;
         self.asked = None;
         self.acknowledged += 1;
         self.know(fan, video, on);
@@ -365,7 +382,11 @@ mod tests {
         let mut states = HashSet::from([(1, 0)]);
         for number in 0..1_000 {
             let (fan, video, on) = crowd.next().unwrap();
-            assert!(if on { states.insert((fan, video)) } else { states.remove(&(fan, video)) });
+            assert!(if on {
+                states.insert((fan, video))
+            } else {
+                states.remove(&(fan, video))
+            });
             crowd.know(fan, video, on);
             crowd.take_back = !crowd.take_back && number % 10 == 0;
             if !crowd.take_back {

@@ -67,7 +67,12 @@ impl Scenario for LoginStorm {
                 None => half_of_maximum(stage, &mut readers).await?,
             };
             let logins = (0..LOGINS).map(|number| Visitor {
-                accounts: accounts.iter().cloned().skip(number % accounts.len()).step_by(LOGINS).collect(),
+                accounts: accounts
+                    .iter()
+                    .cloned()
+                    .skip(number % accounts.len())
+                    .step_by(LOGINS)
+                    .collect(),
                 next: 0,
             });
             Ok(Box::new(Rounds {
@@ -89,7 +94,11 @@ async fn half_of_maximum(stage: &Stage<'_>, readers: &mut Readers) -> anyhow::Re
     let (phase, users) = stage.phase("readers' maximum", load).await?;
     readers.put(users);
     let maximum = float(phase.lanes[0].operations) / phase.seconds;
-    ensure!(maximum > 0.0, "no reader was answered: {}", phase.lanes[0].failures.join("; "));
+    ensure!(
+        maximum > 0.0,
+        "no reader was answered: {}",
+        phase.lanes[0].failures.join("; ")
+    );
     Ok(maximum / 2.0)
 }
 
@@ -125,7 +134,10 @@ impl Prepared for Rounds {
                 pace: Pace::Closed,
             };
             let window = stage.window();
-            stage.display.begin(&format!("{} · beside logins", stage.peer.name()), stage.settings.length());
+            stage.display.begin(
+                &format!("{} · beside logins", stage.peer.name()),
+                stage.settings.length(),
+            );
             let both = join(stage.driver.drive(load, window), stage.driver.drive(logins, window));
             let ((readers, visitors), server, client) = stage.watched(window, both).await;
             let (readers, visitors): (Driven<_>, Driven<_>) = (readers?, visitors?);
@@ -167,9 +179,16 @@ impl Visitor {
         self.next += 1;
         let (name, password) = (encode(&account.name), encode(&account.password));
         let path = format!("/douyin/user/login/?username={name}&password={password}");
-        let login = connection.post(&path, "").await.and_then(Answer::ok).and_then(read_login)?;
+        let login = connection
+            .post(&path, "")
+            .await
+            .and_then(Answer::ok)
+            .and_then(read_login)?;
         if login.user_id != account.id {
-            return Err(Failure::Untrue(format!("{} is user {}, not {}", account.name, account.id, login.user_id)));
+            return Err(Failure::Untrue(format!(
+                "{} is user {}, not {}",
+                account.name, account.id, login.user_id
+            )));
         }
         Ok(())
     }

@@ -72,11 +72,17 @@ impl Scenario for Mix {
 
     fn prepare<'a>(&'a self, stage: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Box<dyn Prepared>>> {
         Box::pin(async {
-            let connections = stage.settings.connections.unwrap_or(stage.settings.by_world(16, 64, 128));
+            let connections = stage
+                .settings
+                .connections
+                .unwrap_or(stage.settings.by_world(16, 64, 128));
             // A user has one connection: only then it must see its own writing in its next reading.
             let accounts = stage.peer.accounts(connections, stage.display).await?;
             let pages = Arc::new(walk(stage.peer.target(), PAGES).await?);
-            ensure!(!pages.is_empty(), "the target has no videos: publish some, or let the bench start it with a world");
+            ensure!(
+                !pages.is_empty(),
+                "the target has no videos: publish some, or let the bench start it with a world"
+            );
             let popular = Popular::of(pages.iter().map(|page| page.videos.len()).sum());
             let users = accounts.into_iter().enumerate().map(|(number, account)| Mixer {
                 account,
@@ -153,7 +159,10 @@ impl Rounds {
                 let answer = connection.get_within(PATIENCE, &path).await;
                 let feed = answer.and_then(Answer::ok).and_then(read_feed)?;
                 self.pages[page].check(&feed)?;
-                let (id, before) = (feed.videos[slot].id, user.own.get(&feed.videos[slot].id).copied().unwrap_or(was));
+                let (id, before) = (
+                    feed.videos[slot].id,
+                    user.own.get(&feed.videos[slot].id).copied().unwrap_or(was),
+                );
                 let now = feed.videos[slot].is_favorite;
                 user.wrote(id, before, now);
                 user.own.insert(id, now);
@@ -184,7 +193,11 @@ impl Rounds {
         let passed = wrong.is_empty();
         wrong.truncate(10);
         let right = format!("{counted} counts, all exact after {} ms", begun.elapsed().as_millis());
-        Ok(Check::new("counts are exact", passed, if passed { right } else { wrong.join("; ") }))
+        Ok(Check::new(
+            "counts are exact",
+            passed,
+            if passed { right } else { wrong.join("; ") },
+        ))
     }
 }
 
@@ -233,7 +246,11 @@ impl Mixer {
         let page = &self.pages[place.0];
         // Whatever comes: without this page's statuses nothing of it can be written.
         self.statuses.clear();
-        let feed = connection.get(&page.path_for(&self.account.token)).await.and_then(Answer::ok).and_then(read_feed)?;
+        let feed = connection
+            .get(&page.path_for(&self.account.token))
+            .await
+            .and_then(Answer::ok)
+            .and_then(read_feed)?;
         page.check(&feed)?;
         for video in &feed.videos {
             if self.own.get(&video.id).is_some_and(|own| *own != video.is_favorite) {
@@ -253,10 +270,16 @@ impl Mixer {
     async fn write(&mut self, connection: &mut Connection, slot: usize, before: bool) -> Result<(), Failure> {
         let id = self.pages[self.place.0].videos[slot].0;
         let action = if before { 2 } else { 1 };
-        let path =
-            format!("/douyin/favorite/action/?token={}&video_id={id}&action_type={action}", self.account.token);
+        let path = format!(
+            "/douyin/favorite/action/?token={}&video_id={id}&action_type={action}",
+            self.account.token
+        );
         self.asked = Some((self.place.0, slot, before));
-        connection.post(&path, "").await.and_then(Answer::ok).and_then(read_status)?;
+        connection
+            .post(&path, "")
+            .await
+            .and_then(Answer::ok)
+            .and_then(read_status)?;
         self.asked = None;
         self.wrote(id, before, !before);
         self.own.insert(id, !before);
@@ -267,9 +290,13 @@ impl Mixer {
     /// The video to change: the one that was drawn or any other of its page, as long as its status is known.
     fn slot(&mut self, turn: Turn) -> Option<usize> {
         let all = self.statuses.len();
-        let other = (turn == Turn::WriteOther && all > 1).then(|| self.rng.random_range(1..all)).unwrap_or_default();
+        let other = (turn == Turn::WriteOther && all > 1)
+            .then(|| self.rng.random_range(1..all))
+            .unwrap_or_default();
         let first = (self.place.1 + other).checked_rem(all)?;
-        (0..all).map(|step| (first + step) % all).find(|slot| !self.is_unknown(self.place.0, *slot))
+        (0..all)
+            .map(|step| (first + step) % all)
+            .find(|slot| !self.is_unknown(self.place.0, *slot))
     }
 }
 
@@ -294,7 +321,11 @@ impl Behaviour for Mixer {
     }
 
     fn next_lane(&self) -> usize {
-        if CYCLE[self.turn % CYCLE.len()] == Turn::Read { PAGE } else { WRITE }
+        if CYCLE[self.turn % CYCLE.len()] == Turn::Read {
+            PAGE
+        } else {
+            WRITE
+        }
     }
 }
 

@@ -14,7 +14,11 @@ use rand_distr::{Distribution as _, Zipf};
 use crate::units::{float_len, index};
 
 /// How long other users' views of counts may lag behind (contract, 9). Tests know that theirs don't.
-const LAG: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(5) };
+const LAG: Duration = if cfg!(test) {
+    Duration::from_millis(200)
+} else {
+    Duration::from_secs(5)
+};
 
 /// Places 0 to `items` (exclusive), each with a weight of 1 / (place + 1): what is hot is asked most.
 #[derive(Debug, Clone, Copy)]

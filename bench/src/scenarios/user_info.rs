@@ -86,11 +86,22 @@ pub struct Readers {
 impl Readers {
     /// As many as there are connections.
     pub async fn prepare(stage: &Stage<'_>) -> anyhow::Result<Self> {
-        let connections = stage.settings.connections.unwrap_or(stage.settings.by_world(16, 64, 64));
-        let accounts = stage.peer.accounts(stage.settings.users.unwrap_or(connections), stage.display).await?;
-        anyhow::ensure!(!accounts.is_empty() && connections > 0, "user-info needs a user and a connection");
+        let connections = stage
+            .settings
+            .connections
+            .unwrap_or(stage.settings.by_world(16, 64, 64));
+        let accounts = stage
+            .peer
+            .accounts(stage.settings.users.unwrap_or(connections), stage.display)
+            .await?;
+        anyhow::ensure!(
+            !accounts.is_empty() && connections > 0,
+            "user-info needs a user and a connection"
+        );
         // Only where the numbers of all users we know are their ids, ids of others can be known without asking.
-        let numbered = accounts.iter().all(|account| account.name == format!("user{}", account.id));
+        let numbered = accounts
+            .iter()
+            .all(|account| account.name == format!("user{}", account.id));
         let people = match stage.peer.world() {
             Some(world) if numbered => People::Seeded(world.size.users() as usize),
             _ => People::Known(accounts.clone()),

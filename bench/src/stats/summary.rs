@@ -7,8 +7,8 @@ use crate::units::micros;
 
 /// The quantiles that results hold: what tables show, and enough between for a curve that bends where it should.
 pub const POINTS: [f64; 22] = [
-    0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995, 0.9975, 0.999, 0.9995, 0.9999,
-    0.99999, 1.0,
+    0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995, 0.9975, 0.999, 0.9995,
+    0.9999, 0.99999, 1.0,
 ];
 
 /// A point of a percentile curve.

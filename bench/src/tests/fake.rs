@@ -100,7 +100,10 @@ fn number(query: &Query, name: &str) -> i64 {
 }
 
 fn viewer(query: &Query) -> i64 {
-    query.get("token").and_then(|token| token.strip_prefix("t-")?.parse().ok()).unwrap_or_default()
+    query
+        .get("token")
+        .and_then(|token| token.strip_prefix("t-")?.parse().ok())
+        .unwrap_or_default()
 }
 
 fn refused() -> HttpResponse {
@@ -120,13 +123,19 @@ async fn register(fake: web::Data<Fake>, query: Query) -> HttpResponse {
 
 async fn login(fake: web::Data<Fake>, query: Query) -> HttpResponse {
     let state = fake.state.lock().unwrap();
-    let Some(at) = state.names.iter().position(|name| *name == query["username"]) else { return refused() };
+    let Some(at) = state.names.iter().position(|name| *name == query["username"]) else {
+        return refused();
+    };
     let id = if fake.lie == Lie::OtherLogin { 1 } else { at + 1 };
     HttpResponse::Ok().json(json!({"status_code": 0, "user_id": id, "token": format!("t-{id}")}))
 }
 
 async fn friends(query: Query) -> HttpResponse {
-    if viewer(&query) == 0 { refused() } else { HttpResponse::Ok().json(json!({"status_code": 0, "user_list": []})) }
+    if viewer(&query) == 0 {
+        refused()
+    } else {
+        HttpResponse::Ok().json(json!({"status_code": 0, "user_list": []}))
+    }
 }
 
 fn profile(id: i64, name: &str) -> Value {
@@ -147,9 +156,11 @@ fn troubled(fake: &Fake, answer: &Value) -> HttpResponse {
         Lie::ServerError => HttpResponse::InternalServerError().body("<html>oops</html>"),
         Lie::CutJson => HttpResponse::Ok().body(text[..text.len() - 3].to_owned()),
         // A length that never comes: the connection breaks.
-        Lie::HangsUp => HttpResponse::Ok().no_chunking(10_000).streaming(futures_util::stream::once(async move {
-            Err::<web::Bytes, _>(std::io::Error::other("hangs up"))
-        })),
+        Lie::HangsUp => HttpResponse::Ok()
+            .no_chunking(10_000)
+            .streaming(futures_util::stream::once(async move {
+                Err::<web::Bytes, _>(std::io::Error::other("hangs up"))
+            })),
         _ => HttpResponse::Ok().body(text),
     }
 }
@@ -179,7 +190,11 @@ fn page(fake: &Fake, viewer: i64, latest: i64) -> Value {
     let mut state = fake.state.lock().unwrap();
     state.pages += 1;
     let later = state.pages > 12;
-    let top = if latest == 0 { VIDEOS } else { latest - 1_000_001 };
+    let top = match latest {
+        0 => VIDEOS,
+        _ if fake.lie == Lie::TimeForward => 2_000_099 - latest,
+        _ => latest - 1_000_001,
+    };
     let length = match fake.lie {
         Lie::ShortPage if (31..=60).contains(&top) => 29,
         Lie::ShorterPage if later => 29,
@@ -206,14 +221,21 @@ fn page(fake: &Fake, viewer: i64, latest: i64) -> Value {
     let list: Vec<_> = ids.into_iter().map(video).collect();
     let mut next_time = last.map_or(1_000_000 + VIDEOS + 1, |id| 1_000_000 + id);
     if fake.lie == Lie::TimeForward {
-        next_time = 2_000_000 + 100 - last.unwrap_or_default();
+        next_time = 2_000_100 - last.unwrap_or_default();
     }
-    let list = if fake.lie == Lie::NullList { Value::Null } else { list.into() };
+    let list = if fake.lie == Lie::NullList {
+        Value::Null
+    } else {
+        list.into()
+    };
     json!({"status_code": 0, "video_list": list, "next_time": next_time})
 }
 
 async fn favorite(fake: web::Data<Fake>, query: Query) -> HttpResponse {
-    let (pair, on) = ((viewer(&query), number(&query, "video_id")), number(&query, "action_type") == 1);
+    let (pair, on) = (
+        (viewer(&query), number(&query, "video_id")),
+        number(&query, "action_type") == 1,
+    );
     if pair.0 == 0 {
         return refused();
     }

@@ -17,7 +17,11 @@ async fn judged(scenario: &str, lie: Lie) -> Vec<String> {
     server.stop(false).await;
     if found.is_empty() {
         let lanes = phases.iter().flat_map(|phase| &phase.lanes);
-        assert!(lanes.clone().all(|lane| lane.operations > 0), "{scenario}: {:?}", lanes.collect::<Vec<_>>());
+        assert!(
+            lanes.clone().all(|lane| lane.operations > 0),
+            "{scenario}: {:?}",
+            lanes.collect::<Vec<_>>()
+        );
     }
     found
 }
@@ -34,7 +38,10 @@ async fn the_truth_passes() {
 /// The finding that a lie must lead to, among others.
 async fn assert_found(scenario: &str, lie: Lie, wanted: &str) {
     let found = judged(scenario, lie).await;
-    assert!(found.iter().any(|finding| finding.contains(wanted)), "{scenario}, {lie:?}: {found:?}, not {wanted}");
+    assert!(
+        found.iter().any(|finding| finding.contains(wanted)),
+        "{scenario}, {lie:?}: {found:?}, not {wanted}"
+    );
 }
 
 #[actix::test]

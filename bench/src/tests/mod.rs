@@ -43,8 +43,11 @@ fn driver() -> Driver {
 /// Empty for a server that tells the truth.
 async fn findings(scenario: &dyn Scenario, target: Target, settings: &Settings) -> (Vec<String>, Vec<Phase>) {
     let out = tempfile::tempdir().unwrap();
-    let (peer, driver, display) =
-        (Peer::running("fake".to_owned(), target, None, 1, out.path()), driver(), Display::new(false));
+    let (peer, driver, display) = (
+        Peer::running("fake".to_owned(), target, None, 1, out.path()),
+        driver(),
+        Display::new(false),
+    );
     let stage = Stage {
         peer: &peer,
         settings,
@@ -57,7 +60,9 @@ async fn findings(scenario: &dyn Scenario, target: Target, settings: &Settings) 
     };
     let phases = prepared.round(&stage).await.unwrap();
     let lanes = phases.iter().flat_map(|phase| &phase.lanes);
-    let mut found: Vec<_> = lanes.flat_map(|lane| lane.errors.keys().map(|kind| (*kind).to_owned())).collect();
+    let mut found: Vec<_> = lanes
+        .flat_map(|lane| lane.errors.keys().map(|kind| (*kind).to_owned()))
+        .collect();
     match prepared.verify(&stage).await {
         Ok(checks) => found.extend(checks.into_iter().filter(|check| !check.passed).map(|check| check.name)),
         Err(error) => found.push(format!("verification: {error}")),

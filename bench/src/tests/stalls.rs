@@ -23,7 +23,11 @@ async fn stalling(stall: std::ops::Range<Instant>) -> Target {
                     if stall.contains(&Instant::now()) {
                         tokio::time::sleep_until(stall.end.into()).await;
                     }
-                    if stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await.is_err() {
+                    if stream
+                        .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                        .await
+                        .is_err()
+                    {
                         break;
                     }
                 }
@@ -57,10 +61,15 @@ async fn driven(pace: Pace, away: Duration) -> Driven<Get> {
 #[actix::test]
 async fn a_stall_is_in_the_open_loops_p99_and_not_in_the_closed_loops() {
     let second = Duration::from_secs(1);
-    let quantile = |driven: &Driven<Get>, quantile| Duration::from_nanos(driven.lanes[0].latency.value_at_quantile(quantile));
+    let quantile =
+        |driven: &Driven<Get>, quantile| Duration::from_nanos(driven.lanes[0].latency.value_at_quantile(quantile));
 
     let closed = driven(Pace::Closed, second).await;
-    assert!(quantile(&closed, 1.0) > second * 9 / 10, "it was there: {:?}", quantile(&closed, 1.0));
+    assert!(
+        quantile(&closed, 1.0) > second * 9 / 10,
+        "it was there: {:?}",
+        quantile(&closed, 1.0)
+    );
     assert!(quantile(&closed, 0.99) < second / 2, "{:?}", quantile(&closed, 0.99));
 
     // 100 of 200 requests were due within the stall: latencies from a second down to nothing, evenly.
@@ -68,7 +77,10 @@ async fn a_stall_is_in_the_open_loops_p99_and_not_in_the_closed_loops() {
     assert_eq!(open.lanes[0].operations, 200, "all that was due, none left out");
     assert!(quantile(&open, 0.99) > second * 9 / 10, "{:?}", quantile(&open, 0.99));
     let (quarter, half) = (quantile(&open, 0.75), second / 2);
-    assert!(quarter.abs_diff(half) < second / 5, "half a second for the middle of those: {quarter:?}");
+    assert!(
+        quarter.abs_diff(half) < second / 5,
+        "half a second for the middle of those: {quarter:?}"
+    );
 }
 
 #[actix::test]
@@ -78,7 +90,10 @@ async fn what_was_due_and_never_answered_is_not_forgotten() {
     let missing = lane.errors[UNANSWERED];
     assert_eq!(lane.operations + missing, 200);
     assert!(missing >= 140, "one and a half of two seconds: {missing}");
-    assert!(lane.latency.value_at_quantile(0.99) > 1_900_000_000, "two seconds, as far as anybody knows");
+    assert!(
+        lane.latency.value_at_quantile(0.99) > 1_900_000_000,
+        "two seconds, as far as anybody knows"
+    );
     assert_eq!(lane.seconds.iter().map(|second| second.errors).sum::<u64>(), missing);
 }
 
