@@ -165,7 +165,7 @@ pub async fn serve(workers: Option<usize>) -> anyhow::Result<()> {
             .route(IDLE, web::get().to(idle))
     })
     .max_connections(20_000)
-    .keep_alive(std::time::Duration::from_secs(300));
+    .keep_alive(std::time::Duration::from_mins(5));
     if let Some(workers) = workers {
         server = server.workers(workers);
     }

@@ -145,8 +145,8 @@ pub fn read_user(body: &[u8]) -> Result<User<'_>, Failure> {
     succeeded(answer.status_code, answer.status_msg)?;
     let user = answer
         .user
-        .ok_or_else(|| Failure::shape("user is missing or null", body))?;
-    check_user(&user).map_err(|reason| Failure::shape(reason, body))?;
+        .ok_or_else(|| Failure::shape(&"user is missing or null", body))?;
+    check_user(&user).map_err(|reason| Failure::shape(&reason, body))?;
     Ok(user)
 }
 
@@ -157,10 +157,10 @@ pub fn read_feed(body: &[u8]) -> Result<Feed<'_>, Failure> {
     let feed = Feed {
         videos: answer
             .video_list
-            .ok_or_else(|| Failure::shape("video_list is missing or null", body))?,
+            .ok_or_else(|| Failure::shape(&"video_list is missing or null", body))?,
         next_time: answer.next_time,
     };
-    check_feed(&feed).map_err(|reason| Failure::shape(reason, body))?;
+    check_feed(&feed).map_err(|reason| Failure::shape(&reason, body))?;
     Ok(feed)
 }
 
@@ -172,14 +172,14 @@ pub fn read_login(body: &[u8]) -> Result<Login, Failure> {
         (Some(user_id @ 1..=ID_MAX), Some(token)) if !token.is_empty() => Ok(Login { user_id, token }),
         // The body is not shown: it may hold a token.
         _ => Err(Failure::shape(
-            "user_id or token is missing or out of bounds",
+            &"user_id or token is missing or out of bounds",
             b"(not shown)",
         )),
     }
 }
 
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Failure> {
-    serde_json::from_slice(body).map_err(|error| Failure::shape(error, body))
+    serde_json::from_slice(body).map_err(|error| Failure::shape(&error, body))
 }
 
 fn succeeded(code: i64, message: Option<Cow<'_, str>>) -> Result<(), Failure> {
@@ -303,7 +303,7 @@ mod tests {
             "favorite_count": 5, "comment_count": 0, "is_favorite": true, "title": "sea"})
     }
 
-    fn feed(list: Value) -> Value {
+    fn feed(list: &Value) -> Value {
         json!({"status_code": 0, "status_msg": "", "video_list": list, "next_time": 1_700_000_000_123_i64})
     }
 
@@ -311,11 +311,11 @@ mod tests {
     fn right_answers_are_read() {
         let body = json!({"status_code": 0, "user": user(), "extra": 1}).to_string();
         assert_eq!(read_user(body.as_bytes()).unwrap().name, "m\"ei");
-        let body = feed(json!([video()])).to_string();
+        let body = feed(&json!([video()])).to_string();
         assert_eq!(read_feed(body.as_bytes()).unwrap().next_time, Some(1_700_000_000_123));
         let body = json!({"status_code": 0, "video_list": [], "next_time": null}).to_string();
         assert_eq!(read_feed(body.as_bytes()).unwrap().videos.len(), 0);
-        let mut digits = feed(json!([video()]));
+        let mut digits = feed(&json!([video()]));
         digits["next_time"] = json!("1700000000");
         digits["video_list"][0]["author"]["total_favorited"] = json!("5");
         assert_eq!(
@@ -348,7 +348,7 @@ mod tests {
         for field in video().as_object().unwrap().keys() {
             let mut broken = video();
             broken.as_object_mut().unwrap().remove(field);
-            let body = feed(json!([broken])).to_string();
+            let body = feed(&json!([broken])).to_string();
             assert_eq!(read_feed(body.as_bytes()).unwrap_err().kind(), "shape", "{field}");
         }
     }
@@ -370,7 +370,7 @@ mod tests {
             ("/video_list", Value::Null),
             ("/video_list", json!([video(), video()])),
         ] {
-            let mut broken = feed(json!([video()]));
+            let mut broken = feed(&json!([video()]));
             *broken.pointer_mut(pointer).unwrap() = wrong.clone();
             let body = broken.to_string();
             assert_eq!(
@@ -386,8 +386,8 @@ mod tests {
                 video
             })
             .collect();
-        assert!(read_feed(feed(json!(many[..30])).to_string().as_bytes()).is_ok());
-        assert!(read_feed(feed(json!(many)).to_string().as_bytes()).is_err());
+        assert!(read_feed(feed(&json!(many[..30])).to_string().as_bytes()).is_ok());
+        assert!(read_feed(feed(&json!(many)).to_string().as_bytes()).is_err());
     }
 
     #[test]

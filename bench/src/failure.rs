@@ -76,7 +76,7 @@ impl Failure {
     }
 
     /// A body of the wrong shape.
-    pub fn shape(reason: impl ToString, body: &[u8]) -> Self {
+    pub fn shape(reason: &impl ToString, body: &[u8]) -> Self {
         Self::Shape {
             reason: reason.to_string(),
             body: excerpt(body),

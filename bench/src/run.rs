@@ -7,7 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use tokio::sync::mpsc;
 
 use crate::bare::Bare;
@@ -84,7 +83,7 @@ impl Runner<'_> {
                 let at = if round % 2 == 0 { turn } else { count - 1 - turn };
                 self.round(&mut contenders[at], driver).await?;
             }
-            let connections = contenders.iter().flat_map(Contender::connections).max();
+            let connections = contenders.iter().filter_map(Contender::connections).max();
             let bench = Bench {
                 bare: &bare,
                 settings: &self.settings,
@@ -189,11 +188,21 @@ impl Runner<'_> {
         contender.outcome.figures = figures(scenario, &contender.rounds, ceilings);
         self.verify(&mut contender, driver, "").await?;
         let writes = contender.prepared.as_ref().is_some_and(|prepared| prepared.writes());
-        if writes && contender.peer.restart()? {
-            self.verify(&mut contender, driver, ", after a restart").await?;
+        if writes {
+            match contender.peer.restart() {
+                Ok(true) => self.verify(&mut contender, driver, ", after a restart").await?,
+                Ok(false) => {}
+                Err(error) => contender.fail("restart", &error),
+            }
         }
         contender.outcome.check_errors();
-        contender.peer.stop().context("the server did not end well")?;
+        // A server that crashed or does not stop in order has failed, whatever its answers were.
+        if let Err(error) = contender.peer.stop() {
+            contender
+                .outcome
+                .checks
+                .push(Check::new("orderly end", false, error.to_string()));
+        }
         Ok(contender.outcome)
     }
 
@@ -218,10 +227,14 @@ impl Contender {
         if error.downcast_ref::<Failure>().is_none() {
             return Err(error);
         }
+        self.fail(what, &error);
+        Ok(())
+    }
+
+    fn fail(&mut self, what: &str, error: &anyhow::Error) {
         self.prepared = None;
         self.outcome.failures.push(error.to_string());
         self.outcome.checks.push(Check::new(what, false, error.to_string()));
-        Ok(())
     }
 
     fn connections(&self) -> Option<usize> {

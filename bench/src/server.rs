@@ -13,7 +13,7 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process};
 
 /// How long a start may take; migrations and a large ledger need some of it.
-const START: Duration = Duration::from_secs(120);
+const START: Duration = Duration::from_mins(2);
 /// How long a stop may take; the server's own limit for requests in flight is 10 s.
 const STOP: Duration = Duration::from_secs(30);
 

@@ -3,6 +3,8 @@
 //! The bench must not depend on the server's package, so cargo does not build the server for this test: it is looked for
 //! beside the bench's own program, where `cargo build` puts it.
 
+#![allow(clippy::unwrap_used, reason = "a helper of a test is a test")]
+
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -25,7 +27,7 @@ fn bench(arguments: &[&str], out: &Path) -> Output {
         .arg("--out")
         .arg(out)
         .env_remove("BENCH_DATABASE_URL");
-    command.output().expect("the bench starts")
+    command.output().unwrap()
 }
 
 fn told(output: &Output) -> String {
@@ -38,8 +40,8 @@ fn told(output: &Output) -> String {
 }
 
 fn result(out: &Path, scenario: &str) -> Value {
-    let text = std::fs::read(out.join(format!("{scenario}.json"))).expect("a result file");
-    serde_json::from_slice(&text).expect("it is JSON")
+    let text = std::fs::read(out.join(format!("{scenario}.json"))).unwrap();
+    serde_json::from_slice(&text).unwrap()
 }
 
 #[test]

@@ -69,9 +69,9 @@ impl Scenario for LoginStorm {
             let logins = (0..LOGINS).map(|number| Visitor {
                 accounts: accounts
                     .iter()
-                    .cloned()
                     .skip(number % accounts.len())
                     .step_by(LOGINS)
+                    .cloned()
                     .collect(),
                 next: 0,
             });

@@ -290,9 +290,8 @@ impl Mixer {
     /// The video to change: the one that was drawn or any other of its page, as long as its status is known.
     fn slot(&mut self, turn: Turn) -> Option<usize> {
         let all = self.statuses.len();
-        let other = (turn == Turn::WriteOther && all > 1)
-            .then(|| self.rng.random_range(1..all))
-            .unwrap_or_default();
+        let is_other = turn == Turn::WriteOther && all > 1;
+        let other = if is_other { self.rng.random_range(1..all) } else { 0 };
         let first = (self.place.1 + other).checked_rem(all)?;
         (0..all)
             .map(|step| (first + step) % all)

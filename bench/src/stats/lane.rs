@@ -149,13 +149,15 @@ mod tests {
     #[test]
     fn the_warm_up_and_what_comes_late_do_not_count_but_their_errors_do() {
         let (window, mut lane) = (window(), Lane::new("get", &window()));
-        for at in [window.start - MS, window.end, window.end + MS] {
+        let before = window.start.checked_sub(MS).unwrap();
+        for at in [before, window.end, window.end + MS] {
             lane.success(&window, at, at, at + MS, 1);
             lane.failure(&window, at, &Failure::Timeout);
         }
         assert_eq!((lane.operations, lane.latency.len(), lane.error_count()), (0, 0, 3));
         lane.success(&window, window.start, window.start, window.start + MS, 30);
-        lane.success(&window, window.end - MS, window.end - 2 * MS, window.end - MS, 30);
+        let last = window.start + 1_999 * MS;
+        lane.success(&window, last, last, last + MS, 30);
         assert_eq!((lane.operations, lane.units), (2, 60));
         let seconds: Vec<_> = lane.seconds.iter().map(|second| second.operations).collect();
         assert_eq!(seconds, [1, 1]);

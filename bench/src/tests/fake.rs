@@ -218,17 +218,17 @@ fn page(fake: &Fake, viewer: i64, latest: i64) -> Value {
         json!({"id": id, "author": profile(1_000, "author"), "play_url": "http://h/v", "cover_url": "http://h/c",
             "favorite_count": count, "comment_count": 0, "is_favorite": liked, "title": ""})
     };
-    let list: Vec<_> = ids.into_iter().map(video).collect();
+    let shown: Vec<_> = ids.into_iter().map(video).collect();
     let mut next_time = last.map_or(1_000_000 + VIDEOS + 1, |id| 1_000_000 + id);
     if fake.lie == Lie::TimeForward {
         next_time = 2_000_100 - last.unwrap_or_default();
     }
-    let list = if fake.lie == Lie::NullList {
+    let shown = if fake.lie == Lie::NullList {
         Value::Null
     } else {
-        list.into()
+        shown.into()
     };
-    json!({"status_code": 0, "video_list": list, "next_time": next_time})
+    json!({"status_code": 0, "video_list": shown, "next_time": next_time})
 }
 
 async fn favorite(fake: web::Data<Fake>, query: Query) -> HttpResponse {

@@ -1,33 +1,16 @@
-//! The command line.
+//! Options, their bounds and what they mean.
 //!
-//! Owns options, their bounds and the exit codes: 0 all checks hold, 1 a check failed, 2 the command line is wrong, 3 the
-//! run could not be made. Never measures.
+//! Owns the reading of the command line and its defaults. Never does what it says.
 
-use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use clap::{Args, Parser, Subcommand};
 
-use crate::bare::{self, Bare};
-use crate::ceilings::{Bench, Ceiling, CeilingRound};
-use crate::compare;
-use crate::display::Display;
-use crate::drive::Driver;
-use crate::environment::Environment;
-use crate::http::Target;
-use crate::outcome::{CeilingOutcome, Outcome};
-use crate::peer::Peer;
-use crate::report;
-use crate::run::Runner;
-use crate::scenario;
 use crate::server::Setup;
 use crate::settings::Settings;
-use crate::world::{World, WorldSize};
-
-const CHECK_FAILED: u8 = 1;
-const NOT_RUN: u8 = 3;
+use crate::world::WorldSize;
 
 /// A load tester for servers that speak the minimal-Douyin contract
 ///
@@ -39,13 +22,13 @@ const NOT_RUN: u8 = 3;
     name = "ovation-bench",
     after_help = "Exit codes: 0 all checks hold, 1 a check failed, 2 wrong usage, 3 the run could not be made"
 )]
-struct Cli {
+pub struct Cli {
     #[command(subcommand)]
-    command: Command,
+    pub command: Command,
 }
 
 #[derive(Debug, Subcommand)]
-enum Command {
+pub enum Command {
     /// Measure a scenario, or all of them
     Run(Box<RunArgs>),
     /// Compare two result files, with a verdict that respects the spread
@@ -69,106 +52,106 @@ enum Command {
 }
 
 #[derive(Debug, Args)]
-struct RunArgs {
+pub struct RunArgs {
     /// Which one: `all`, or a name that `ovation-bench scenarios` lists
-    scenario: String,
+    pub scenario: String,
     /// The server's address; given twice, both are measured in turn and compared
     #[arg(long, value_name = "URL")]
-    target: Vec<String>,
+    pub target: Vec<String>,
     /// Start this `ovation` for the run, over a copy of the world; twice, both in turn [default: the `ovation` beside
     /// this program, where no target is given]
     #[arg(long, value_name = "PROGRAM", conflicts_with = "target")]
-    spawn: Vec<PathBuf>,
+    pub spawn: Vec<PathBuf>,
     /// The process of a target on this machine, for its CPU time and memory; once for each target
     #[arg(long, requires = "target")]
-    pid: Vec<u32>,
+    pub pid: Vec<u32>,
     /// The data of a server that is started here; seeded once, kept below --out [default: S, with --quick tiny]
     #[arg(long, value_enum, ignore_case = true, conflicts_with = "target")]
-    world: Option<WorldSize>,
+    pub world: Option<WorldSize>,
     /// The database of a server that is started here, instead of SQLite; in the environment as `BENCH_DATABASE_URL`
     #[arg(long, value_name = "URL", conflicts_with = "target", hide_default_value = true)]
-    database_url: Option<String>,
+    pub database_url: Option<String>,
     /// A setting of the server that is started here, such as `workers=1`
     #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair, conflicts_with = "target")]
-    settings: Vec<(String, String)>,
+    pub settings: Vec<(String, String)>,
     /// Something the report should say about the target, such as `store=MariaDB`
     #[arg(long = "label", value_name = "NAME=VALUE", value_parser = pair)]
-    labels: Vec<(String, String)>,
+    pub labels: Vec<(String, String)>,
     /// How many accounts act [default: by scenario and world]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=2_000_000))]
-    users: Option<u32>,
+    pub users: Option<u32>,
     /// How many connections, each an actor of its own [default: by scenario and world]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    connections: Option<u32>,
+    pub connections: Option<u32>,
     /// Measured in each round [default: 30s, with --quick 2s]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    duration: Option<Duration>,
+    pub duration: Option<Duration>,
     /// Cut off before each round [default: 10s, with --quick 500ms]
     #[arg(long, value_name = "TIME", value_parser = duration)]
-    warm_up: Option<Duration>,
+    pub warm_up: Option<Duration>,
     /// How often [default: 5, with --quick 3]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    rounds: Option<u32>,
+    pub rounds: Option<u32>,
     /// Operations a second, of all users together: an open loop [default: a closed loop]
     #[arg(long, value_parser = rate)]
-    rate: Option<f64>,
+    pub rate: Option<f64>,
     /// Of every choice that users make
     #[arg(long, default_value_t = 1)]
-    seed: u64,
+    pub seed: u64,
     /// Threads of users; the server needs cores as well
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    threads: u32,
+    pub threads: u32,
     /// Cores on which the target hashes passwords, for the ceiling of logins [default: half of them, as Ovation does]
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
-    hash_threads: Option<u32>,
+    pub hash_threads: Option<u32>,
     /// Small data and short rounds
     #[arg(long)]
-    quick: bool,
+    pub quick: bool,
     /// JSON lines on standard output
     #[arg(long)]
-    json: bool,
+    pub json: bool,
     /// The folder for results, the report, worlds and logs
     #[arg(long, value_name = "FOLDER", default_value = "bench-results")]
-    out: PathBuf,
+    pub out: PathBuf,
 }
 
 #[derive(Debug, Args)]
-struct CompareArgs {
+pub struct CompareArgs {
     /// The result before
-    a: PathBuf,
+    pub a: PathBuf,
     /// The result after
-    b: PathBuf,
+    pub b: PathBuf,
     /// Exit with 1 when B is worse in anything
     #[arg(long)]
-    fail_on_worse: bool,
+    pub fail_on_worse: bool,
     /// One JSON object on standard output
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]
-struct CeilingArgs {
+pub struct CeilingArgs {
     /// How many connections
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    connections: u32,
+    pub connections: u32,
     /// Measured in each round, at most 10s
     #[arg(long, value_name = "TIME", value_parser = duration, default_value = "5s")]
-    duration: Duration,
+    pub duration: Duration,
     /// How often
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=1_000))]
-    rounds: u32,
+    pub rounds: u32,
     /// Threads of users
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    threads: u32,
+    pub threads: u32,
     /// Threads that hash
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
-    hash_threads: u32,
+    pub hash_threads: u32,
     /// A folder on the disk that is measured
     #[arg(long, value_name = "FOLDER", default_value = ".")]
-    out: PathBuf,
+    pub out: PathBuf,
     /// JSON lines on standard output
     #[arg(long)]
-    json: bool,
+    pub json: bool,
 }
 
 /// `30s`, `500ms`, `2m`.
@@ -206,54 +189,9 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-/// Runs the command line of this process.
-pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let done = actix::System::new().block_on(async {
-        tokio::select! {
-            done = execute(cli.command) => done,
-            // Servers of this run end as what holds them is dropped.
-            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
-        }
-    });
-    match done {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(CHECK_FAILED),
-        Err(error) => {
-            eprintln!("ovation-bench: {error:#}");
-            ExitCode::from(NOT_RUN)
-        }
-    }
-}
-
-/// `false` when something did not hold.
-async fn execute(command: Command) -> anyhow::Result<bool> {
-    match command {
-        Command::Run(args) => run(*args).await,
-        Command::Compare(args) => {
-            let display = Display::new(args.json);
-            let comparison = compare::compare(&Outcome::read(&args.a)?, &Outcome::read(&args.b)?)?;
-            display.result(&comparison.table(), &serde_json::to_value(&comparison)?);
-            Ok(!(args.fail_on_worse && comparison.is_worse()))
-        }
-        Command::Ceilings(args) => ceilings(&args).await,
-        Command::Report { out } => {
-            let file = report::write(&out)?;
-            println!("{}", file.display());
-            Ok(true)
-        }
-        Command::Scenarios => {
-            for scenario in scenario::all() {
-                println!("{:12} {}", scenario.name(), scenario.about());
-            }
-            Ok(true)
-        }
-        Command::Bare { workers } => bare::serve(workers).await.map(|()| true),
-    }
-}
-
 impl RunArgs {
-    fn settings(&self) -> Settings {
+    /// The numbers of the run.
+    pub fn settings(&self) -> Settings {
         let quick = self.quick;
         let seconds = |given: Option<Duration>, usual, short| given.unwrap_or(if quick { short } else { usual });
         let own = self.target.is_empty();
@@ -274,7 +212,7 @@ impl RunArgs {
     }
 
     /// Programs to start; none where there are targets.
-    fn setups(&self) -> anyhow::Result<Vec<Setup>> {
+    pub fn setups(&self) -> anyhow::Result<Vec<Setup>> {
         if !self.target.is_empty() {
             return Ok(Vec::new());
         }
@@ -304,7 +242,8 @@ impl RunArgs {
         Ok(programs.into_iter().map(setup).collect())
     }
 
-    fn labels(&self, setups: &[Setup]) -> Vec<(String, String)> {
+    /// What the report says about the target: what the caller knows, and what is known of a server of our own.
+    pub fn labels(&self, setups: &[Setup]) -> Vec<(String, String)> {
         let mut labels = self.labels.clone();
         if let Some(setup) = setups.first() {
             let known = |name: &str| {
@@ -326,7 +265,7 @@ impl RunArgs {
     }
 
     /// For the report; the database's address may hold a password.
-    fn flags() -> Vec<String> {
+    pub fn flags() -> Vec<String> {
         let mut flags = Vec::new();
         let mut secret = false;
         for flag in std::env::args().skip(1) {
@@ -340,145 +279,6 @@ impl RunArgs {
         }
         flags
     }
-}
-
-async fn run(args: RunArgs) -> anyhow::Result<bool> {
-    let scenarios = scenario::find(&args.scenario)?;
-    let (settings, setups) = (args.settings(), args.setups()?);
-    ensure!(
-        args.pid.is_empty() || args.pid.len() == args.target.len(),
-        "--pid must be given once for each target"
-    );
-    ensure!(
-        args.target.len().max(setups.len()) <= 2,
-        "at most two servers take turns"
-    );
-    std::fs::create_dir_all(&args.out).with_context(|| format!("{} can't be made", args.out.display()))?;
-    raise_files();
-    let display = Display::new(args.json);
-    let runner = Runner {
-        environment: Environment::read(RunArgs::flags(), args.labels(&setups)),
-        program: std::env::current_exe().context("this program can't be found")?,
-        out: &args.out,
-        display: &display,
-        settings,
-    };
-    if runner.environment.debug_build {
-        display.say("this is a debug build: its checks count, its figures do not");
-    }
-    let mut passed = true;
-    for scenario in scenarios {
-        let peers = peers(&args, &setups, &runner.settings, &display)?;
-        let outcome = runner
-            .run(scenario, peers)
-            .await
-            .with_context(|| format!("{} could not be run", scenario.name()))?;
-        let file = args.out.join(format!("{}.json", scenario.name()));
-        outcome.write(&file)?;
-        passed &= outcome.passed;
-        display.result(
-            &report::text(&outcome),
-            &serde_json::json!({"event": "result", "scenario": scenario.name(),
-            "passed": outcome.passed, "file": file}),
-        );
-        if outcome.peers.len() == 2 {
-            let comparison = compare::targets(&outcome);
-            display.result(&comparison.table(), &serde_json::to_value(&comparison)?);
-        }
-    }
-    display.end();
-    let file = report::write(&args.out)?;
-    display.result(
-        &format!("report: {}", file.display()),
-        &serde_json::json!({"event": "report", "file": file}),
-    );
-    Ok(passed)
-}
-
-fn peers(args: &RunArgs, setups: &[Setup], settings: &Settings, display: &Display) -> anyhow::Result<Vec<Peer>> {
-    let names = ["A", "B"];
-    let several = args.target.len().max(setups.len()) > 1;
-    let named = |at: usize| {
-        if several {
-            names[at % 2].to_owned()
-        } else {
-            "target".to_owned()
-        }
-    };
-    let mut peers = Vec::new();
-    for (at, url) in args.target.iter().enumerate() {
-        let pid = args.pid.get(at).copied();
-        peers.push(Peer::running(named(at), Target::parse(url)?, pid, args.seed, &args.out));
-    }
-    for (at, setup) in setups.iter().enumerate() {
-        let size = settings.world.unwrap_or(WorldSize::Tiny);
-        display.say(&format!("world {} for {}", size.name(), setup.store()));
-        let world = World::prepare(setup, size, args.seed, &args.out)?;
-        peers.push(Peer::spawn(named(at), setup.clone(), world, &args.out)?);
-    }
-    Ok(peers)
-}
-
-async fn ceilings(args: &CeilingArgs) -> anyhow::Result<bool> {
-    raise_files();
-    let display = Display::new(args.json);
-    let settings = Settings {
-        users: None,
-        connections: None,
-        warm_up: Duration::from_secs(1),
-        duration: args.duration.max(Duration::from_millis(50)),
-        rounds: args.rounds as usize,
-        rate: None,
-        seed: 1,
-        threads: args.threads as usize,
-        hash_threads: args.hash_threads as usize,
-        world: None,
-    };
-    let bare = Bare::start(&std::env::current_exe()?, None)?;
-    let (ticks, seconds) = tokio::sync::mpsc::unbounded_channel();
-    let driver = Driver {
-        threads: settings.threads,
-        ticks,
-    };
-    let bench = Bench {
-        bare: &bare,
-        settings: &settings,
-        driver: &driver,
-        connections: args.connections as usize,
-        out: Path::new(&args.out),
-    };
-    let measuring = async {
-        let mut rounds: Vec<Vec<CeilingRound>> = vec![Vec::new(); Ceiling::ALL.len()];
-        for _ in 0..args.rounds {
-            for (ceiling, rounds) in Ceiling::ALL.into_iter().zip(&mut rounds) {
-                display.begin(ceiling.title(), settings.duration);
-                rounds.push(ceiling.measure(&bench).await?);
-            }
-        }
-        anyhow::Ok(rounds)
-    };
-    let rounds = tokio::select! {
-        rounds = measuring => rounds?,
-        () = display.watch(seconds) => Vec::new(),
-    };
-    display.end();
-    let outcomes: Vec<_> = Ceiling::ALL
-        .into_iter()
-        .zip(&rounds)
-        .filter_map(|(ceiling, rounds)| CeilingOutcome::of(ceiling, rounds))
-        .collect();
-    let value = serde_json::json!({"event": "ceilings", "ceilings": outcomes});
-    display.result(&report::ceilings_text(&outcomes), &value);
-    Ok(true)
-}
-
-/// Every connection is a descriptor: as many as the hard limit allows.
-fn raise_files() {
-    use rustix::process::{Resource, getrlimit, setrlimit};
-    let mut limit = getrlimit(Resource::Nofile);
-    limit.current = limit.maximum;
-    // Where it stays low, connecting says so.
-    let _ = setrlimit(Resource::Nofile, limit);
 }
 
 #[cfg(test)]

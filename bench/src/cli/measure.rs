@@ -1,0 +1,163 @@
+//! `run` and `ceilings`: from options to files.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, ensure};
+
+use super::args::{CeilingArgs, RunArgs};
+use crate::bare::Bare;
+use crate::ceilings::{Bench, Ceiling, CeilingRound};
+use crate::compare;
+use crate::display::Display;
+use crate::drive::Driver;
+use crate::environment::Environment;
+use crate::http::Target;
+use crate::outcome::CeilingOutcome;
+use crate::peer::Peer;
+use crate::report;
+use crate::run::Runner;
+use crate::scenario;
+use crate::server::Setup;
+use crate::settings::Settings;
+use crate::world::{World, WorldSize};
+
+/// Measures scenarios and leaves their files. `false` when a check failed.
+pub async fn run(args: RunArgs) -> anyhow::Result<bool> {
+    let scenarios = scenario::find(&args.scenario)?;
+    let (settings, setups) = (args.settings(), args.setups()?);
+    ensure!(
+        args.pid.is_empty() || args.pid.len() == args.target.len(),
+        "--pid must be given once for each target"
+    );
+    ensure!(
+        args.target.len().max(setups.len()) <= 2,
+        "at most two servers take turns"
+    );
+    std::fs::create_dir_all(&args.out).with_context(|| format!("{} can't be made", args.out.display()))?;
+    raise_files();
+    let display = Display::new(args.json);
+    let runner = Runner {
+        environment: Environment::read(RunArgs::flags(), args.labels(&setups)),
+        program: std::env::current_exe().context("this program can't be found")?,
+        out: &args.out,
+        display: &display,
+        settings,
+    };
+    if runner.environment.debug_build {
+        display.say("this is a debug build: its checks count, its figures do not");
+    }
+    let mut passed = true;
+    for scenario in scenarios {
+        let peers = peers(&args, &setups, &runner.settings, &display)?;
+        let outcome = runner
+            .run(scenario, peers)
+            .await
+            .with_context(|| format!("{} could not be run", scenario.name()))?;
+        let file = args.out.join(format!("{}.json", scenario.name()));
+        outcome.write(&file)?;
+        passed &= outcome.passed;
+        display.result(
+            &report::text(&outcome),
+            &serde_json::json!({"event": "result", "scenario": scenario.name(),
+            "passed": outcome.passed, "file": file}),
+        );
+        if outcome.peers.len() == 2 {
+            let comparison = compare::targets(&outcome);
+            display.result(&comparison.table(), &serde_json::to_value(&comparison)?);
+        }
+    }
+    display.end();
+    let file = report::write(&args.out)?;
+    display.result(
+        &format!("report: {}", file.display()),
+        &serde_json::json!({"event": "report", "file": file}),
+    );
+    Ok(passed)
+}
+
+fn peers(args: &RunArgs, setups: &[Setup], settings: &Settings, display: &Display) -> anyhow::Result<Vec<Peer>> {
+    let names = ["A", "B"];
+    let several = args.target.len().max(setups.len()) > 1;
+    let name_of = |at: usize| {
+        if several {
+            names[at % 2].to_owned()
+        } else {
+            "target".to_owned()
+        }
+    };
+    let mut peers = Vec::new();
+    for (at, url) in args.target.iter().enumerate() {
+        let pid = args.pid.get(at).copied();
+        peers.push(Peer::running(name_of(at), Target::parse(url)?, pid, args.seed, &args.out));
+    }
+    for (at, setup) in setups.iter().enumerate() {
+        let size = settings.world.unwrap_or(WorldSize::Tiny);
+        display.say(&format!("world {} for {}", size.name(), setup.store()));
+        let world = World::prepare(setup, size, args.seed, &args.out)?;
+        peers.push(Peer::spawn(name_of(at), setup.clone(), world, &args.out)?);
+    }
+    Ok(peers)
+}
+
+/// Measures the machine.
+pub async fn ceilings(args: &CeilingArgs) -> anyhow::Result<bool> {
+    raise_files();
+    let display = Display::new(args.json);
+    let settings = Settings {
+        users: None,
+        connections: None,
+        warm_up: Duration::from_secs(1),
+        duration: args.duration.max(Duration::from_millis(50)),
+        rounds: args.rounds as usize,
+        rate: None,
+        seed: 1,
+        threads: args.threads as usize,
+        hash_threads: args.hash_threads as usize,
+        world: None,
+    };
+    let bare = Bare::start(&std::env::current_exe()?, None)?;
+    let (ticks, seconds) = tokio::sync::mpsc::unbounded_channel();
+    let driver = Driver {
+        threads: settings.threads,
+        ticks,
+    };
+    let bench = Bench {
+        bare: &bare,
+        settings: &settings,
+        driver: &driver,
+        connections: args.connections as usize,
+        out: &args.out,
+    };
+    let measuring = async {
+        let mut rounds: Vec<Vec<CeilingRound>> = vec![Vec::new(); Ceiling::ALL.len()];
+        for _ in 0..args.rounds {
+            for (ceiling, rounds) in Ceiling::ALL.into_iter().zip(&mut rounds) {
+                display.begin(ceiling.title(), settings.duration);
+                rounds.push(ceiling.measure(&bench).await?);
+            }
+        }
+        anyhow::Ok(rounds)
+    };
+    let rounds = tokio::select! {
+        rounds = measuring => rounds?,
+        () = display.watch(seconds) => Vec::new(),
+    };
+    display.end();
+    let outcomes: Vec<_> = Ceiling::ALL
+        .into_iter()
+        .zip(&rounds)
+        .filter_map(|(ceiling, rounds)| CeilingOutcome::of(ceiling, rounds))
+        .collect();
+    let value = serde_json::json!({"event": "ceilings", "ceilings": outcomes});
+    display.result(&report::ceilings_text(&outcomes), &value);
+    Ok(true)
+}
+
+/// Every connection is a descriptor: as many as the hard limit allows.
+fn raise_files() {
+    use rustix::process::{Resource, getrlimit, setrlimit};
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it stays low, connecting says so.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
