@@ -164,6 +164,17 @@ pub fn read_feed(body: &[u8]) -> Result<Feed<'_>, Failure> {
     Ok(feed)
 }
 
+/// The answer of a list of videos, which has no pages (5.6 and 6.2).
+pub fn read_videos(body: &[u8]) -> Result<Vec<Video<'_>>, Failure> {
+    let answer: FeedAnswer<'_> = parse(body)?;
+    succeeded(answer.status_code, answer.status_msg)?;
+    let videos = answer
+        .video_list
+        .ok_or_else(|| Failure::shape(&"video_list is missing or null", body))?;
+    check_videos(&videos).map_err(|reason| Failure::shape(&reason, body))?;
+    Ok(videos)
+}
+
 /// The answer of register and login.
 pub fn read_login(body: &[u8]) -> Result<Login, Failure> {
     let answer: LoginAnswer<'_> = parse(body)?;
@@ -224,6 +235,15 @@ fn check_feed(feed: &Feed<'_>) -> Result<(), &'static str> {
         return Err("videos without a next_time");
     }
     for (at, video) in feed.videos.iter().enumerate() {
+        if feed.videos[..at].iter().any(|earlier| earlier.id == video.id) {
+            return Err("a video is twice on the page");
+        }
+    }
+    check_videos(&feed.videos)
+}
+
+fn check_videos(videos: &[Video<'_>]) -> Result<(), &'static str> {
+    for video in videos {
         if !(1..=ID_MAX).contains(&video.id) {
             return Err("a video's id is out of bounds");
         }
@@ -235,9 +255,6 @@ fn check_feed(feed: &Feed<'_>) -> Result<(), &'static str> {
         }
         if !is_absolute(&video.play_url) || !is_absolute(&video.cover_url) {
             return Err("a video's files have no absolute address");
-        }
-        if feed.videos[..at].iter().any(|earlier| earlier.id == video.id) {
-            return Err("a video is twice on the page");
         }
         check_user(&video.author)?;
     }

@@ -166,7 +166,7 @@ fn duration(text: &str) -> Result<Duration, String> {
         "m" => Duration::from_secs(number.saturating_mul(60)),
         _ => return Err("a whole number and ms, s or m, such as 30s".to_owned()),
     };
-    if duration > Duration::from_secs(86_400) {
+    if duration > Duration::from_hours(24) {
         return Err("at most a day".to_owned());
     }
     Ok(duration)
@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn values_are_read_or_refused() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("2m"), Ok(Duration::from_secs(120)));
+        assert_eq!(duration("2m"), Ok(Duration::from_mins(2)));
         for wrong in ["", "5", "s", "1h", "-1s", "99999999999999999999s", "2000m"] {
             assert!(duration(wrong).is_err(), "{wrong}");
         }

@@ -88,7 +88,13 @@ fn peers(args: &RunArgs, setups: &[Setup], settings: &Settings, display: &Displa
     let mut peers = Vec::new();
     for (at, url) in args.target.iter().enumerate() {
         let pid = args.pid.get(at).copied();
-        peers.push(Peer::running(name_of(at), Target::parse(url)?, pid, args.seed, &args.out));
+        peers.push(Peer::running(
+            name_of(at),
+            Target::parse(url)?,
+            pid,
+            args.seed,
+            &args.out,
+        ));
     }
     for (at, setup) in setups.iter().enumerate() {
         let size = settings.world.unwrap_or(WorldSize::Tiny);

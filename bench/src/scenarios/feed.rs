@@ -2,9 +2,10 @@
 //!
 //! Both have a phase of their own, since each has its own ceiling. Every page must hold the videos that the walk before
 //! the load found there, in their order. A guest's body is read in full once a page; while it stays the same to the byte,
-//! a comparison says as much. A guest likes and follows nobody; a viewer's flags must not change while nobody writes,
-//! which the shape's own checks hold against the counts.
+//! a comparison says as much. A guest likes and follows nobody; viewers' flags are compared with their lists
+//! in the end.
 
+use std::collections::HashSet;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::ensure;
@@ -12,8 +13,9 @@ use futures_util::future::LocalBoxFuture;
 use rand_chacha::ChaCha8Rng;
 
 use super::Popular;
+use crate::accounts::PATIENCE;
 use crate::ceilings::Ceiling;
-use crate::contract::{Feed, read_feed};
+use crate::contract::{Feed, Video, read_feed, read_videos};
 use crate::drive::{Behaviour, Load, Step};
 use crate::failure::Failure;
 use crate::http::{Answer, Connection};
@@ -21,6 +23,8 @@ use crate::scenario::{Check, Figure, Goal, Phase, Prepared, Scenario, Stage};
 use crate::settings::stream;
 use crate::survey::{Page, walk};
 
+/// Viewers whose flags are compared with their lists.
+const SAMPLED: usize = 5;
 /// Pages that are asked for.
 const PAGES: usize = 50;
 
@@ -75,7 +79,7 @@ impl Scenario for FeedPages {
                 pages.iter().map(|_| OnceLock::new()).collect(),
             );
             let (pages, seen): (_, Arc<[_]>) = (Arc::new(pages), seen);
-            let reader = |number: usize, tokens: Vec<String>| PageReader {
+            let reader = |number: usize, tokens: Vec<(i64, String)>| PageReader {
                 pages: Arc::clone(&pages),
                 seen: Arc::clone(&seen),
                 popular,
@@ -84,9 +88,12 @@ impl Scenario for FeedPages {
             };
             let tokens = |number: usize| accounts.iter().skip(number).step_by(connections);
             let viewer = |number: usize| {
-                let mut own: Vec<_> = tokens(number).map(|account| account.token.clone()).collect();
+                let mut own: Vec<_> = tokens(number)
+                    .map(|account| (account.id, account.token.clone()))
+                    .collect();
                 if own.is_empty() {
-                    own.push(accounts[number % accounts.len()].token.clone());
+                    let account = &accounts[number % accounts.len()];
+                    own.push((account.id, account.token.clone()));
                 }
                 reader(connections + number, own)
             };
@@ -129,8 +136,35 @@ impl Prepared for Rounds {
         self.guests.len()
     }
 
-    fn verify<'a>(&'a mut self, _: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Vec<Check>>> {
-        Box::pin(async { Ok(Vec::new()) })
+    /// A viewer's flags on the pages say the same as the list of what this viewer likes (contract, 9).
+    fn verify<'a>(&'a mut self, stage: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Vec<Check>>> {
+        Box::pin(async {
+            let mut connection = Connection::new(stage.peer.target().clone());
+            let (mut wrong, mut compared) = (Vec::new(), 0);
+            let viewers = self.viewers.iter().take(SAMPLED);
+            for (viewer, token) in viewers.filter_map(|viewer| Some((viewer, viewer.tokens.first()?))) {
+                let path = format!("/douyin/favorite/list/?user_id={}&token={}", token.0, token.1);
+                let answer = connection.get_within(PATIENCE, &path).await;
+                let listed = answer.and_then(Answer::ok).and_then(read_videos)?;
+                let listed: HashSet<_> = listed.iter().map(|video| video.id).collect();
+                for page in viewer.pages.iter() {
+                    let answer = connection.get_within(PATIENCE, &page.path_for(&token.1)).await;
+                    let feed = answer.and_then(Answer::ok).and_then(read_feed)?;
+                    compared += feed.videos.len();
+                    let differs = |video: &&Video<'_>| video.is_favorite != listed.contains(&video.id);
+                    let differing = feed.videos.iter().filter(differs);
+                    wrong.extend(differing.map(|video| format!("user {}, video {}", token.0, video.id)));
+                }
+            }
+            let passed = wrong.is_empty();
+            wrong.truncate(10);
+            let detail = if passed {
+                format!("{compared} flags")
+            } else {
+                wrong.join("; ")
+            };
+            Ok(vec![Check::new("flags agree with the viewers' lists", passed, detail)])
+        })
     }
 }
 
@@ -139,8 +173,8 @@ struct PageReader {
     /// A guest's body of each page that was read in full and found right.
     seen: Arc<[OnceLock<Box<[u8]>>]>,
     popular: Popular,
-    /// None for a guest.
-    tokens: Vec<String>,
+    /// Users by id, with their tokens; none for a guest.
+    tokens: Vec<(i64, String)>,
     rng: ChaCha8Rng,
 }
 
@@ -148,7 +182,7 @@ impl PageReader {
     async fn read(&mut self, connection: &mut Connection) -> Result<(), Failure> {
         let place = self.popular.draw(&mut self.rng);
         let page = &self.pages[place];
-        let Some(token) = self.tokens.first() else {
+        let Some((_, token)) = self.tokens.first() else {
             let body = connection.get(&page.path()).await.and_then(Answer::ok)?;
             if self.seen[place].get().is_some_and(|seen| **seen == *body) {
                 return Ok(());

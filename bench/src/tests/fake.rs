@@ -72,7 +72,11 @@ type Query = web::Query<HashMap<String, String>>;
 pub fn start(lie: Lie) -> (Target, ServerHandle) {
     let fake = web::Data::new(Fake {
         lie,
-        state: Mutex::default(),
+        state: Mutex::new(State {
+            // The first users like something before anybody looks.
+            likes: HashSet::from([(1, 65), (1, 40), (2, 64)]),
+            ..State::default()
+        }),
     });
     let server = HttpServer::new(move || {
         App::new()
@@ -82,6 +86,7 @@ pub fn start(lie: Lie) -> (Target, ServerHandle) {
             .route("/douyin/relation/friend/list/", web::get().to(friends))
             .route("/douyin/user/", web::get().to(user))
             .route("/douyin/feed/", web::get().to(feed))
+            .route("/douyin/favorite/list/", web::get().to(liked))
             .route("/douyin/favorite/action/", web::post().to(favorite))
     })
     .workers(1)
@@ -186,6 +191,20 @@ async fn feed(fake: web::Data<Fake>, query: Query) -> HttpResponse {
     troubled(&fake, &answer)
 }
 
+fn video(lie: Lie, state: &State, viewer: i64, id: i64) -> Value {
+    let count = state.likes.iter().filter(|(_, video)| *video == id).count();
+    let mut count = i64::try_from(count).unwrap() + state.extra.get(&id).copied().unwrap_or_default();
+    let mut liked = state.likes.contains(&(viewer, id));
+    match lie {
+        Lie::FrozenCount => count = 5,
+        Lie::NoFlags => liked = false,
+        Lie::GuestFlag if viewer == 0 => (count, liked) = (count + 1, true),
+        _ => {}
+    }
+    json!({"id": id, "author": profile(1_000, "author"), "play_url": "http://h/v", "cover_url": "http://h/c",
+        "favorite_count": count, "comment_count": 0, "is_favorite": liked, "title": ""})
+}
+
 fn page(fake: &Fake, viewer: i64, latest: i64) -> Value {
     let mut state = fake.state.lock().unwrap();
     state.pages += 1;
@@ -205,20 +224,7 @@ fn page(fake: &Fake, viewer: i64, latest: i64) -> Value {
     if fake.lie == Lie::OtherOrder && later && ids.len() > 1 {
         ids.swap(0, 1);
     }
-    let video = |id: i64| {
-        let count = state.likes.iter().filter(|(_, video)| *video == id).count();
-        let mut count = i64::try_from(count).unwrap() + state.extra.get(&id).copied().unwrap_or_default();
-        let mut liked = state.likes.contains(&(viewer, id));
-        match fake.lie {
-            Lie::FrozenCount => count = 5,
-            Lie::NoFlags => liked = false,
-            Lie::GuestFlag if viewer == 0 => (count, liked) = (count + 1, true),
-            _ => {}
-        }
-        json!({"id": id, "author": profile(1_000, "author"), "play_url": "http://h/v", "cover_url": "http://h/c",
-            "favorite_count": count, "comment_count": 0, "is_favorite": liked, "title": ""})
-    };
-    let shown: Vec<_> = ids.into_iter().map(video).collect();
+    let shown: Vec<_> = ids.into_iter().map(|id| video(fake.lie, &state, viewer, id)).collect();
     let mut next_time = last.map_or(1_000_000 + VIDEOS + 1, |id| 1_000_000 + id);
     if fake.lie == Lie::TimeForward {
         next_time = 2_000_100 - last.unwrap_or_default();
@@ -229,6 +235,15 @@ fn page(fake: &Fake, viewer: i64, latest: i64) -> Value {
         shown.into()
     };
     json!({"status_code": 0, "video_list": shown, "next_time": next_time})
+}
+
+async fn liked(fake: web::Data<Fake>, query: Query) -> HttpResponse {
+    let (state, user) = (fake.state.lock().unwrap(), number(&query, "user_id"));
+    let videos = state.likes.iter().filter(|(of, _)| *of == user);
+    let list: Vec<_> = videos
+        .map(|(_, id)| video(Lie::None, &state, viewer(&query), *id))
+        .collect();
+    HttpResponse::Ok().json(json!({"status_code": 0, "video_list": list}))
 }
 
 async fn favorite(fake: web::Data<Fake>, query: Query) -> HttpResponse {

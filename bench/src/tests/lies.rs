@@ -59,6 +59,7 @@ async fn wrong_pages_are_found() {
     assert_found("feed", Lie::ShorterPage, "untrue").await;
     assert_found("feed", Lie::OtherOrder, "untrue").await;
     assert_found("feed", Lie::GuestFlag, "untrue").await;
+    assert_found("feed", Lie::NoFlags, "flags agree").await;
 }
 
 #[actix::test]

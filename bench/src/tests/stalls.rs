@@ -85,7 +85,7 @@ async fn a_stall_is_in_the_open_loops_p99_and_not_in_the_closed_loops() {
 
 #[actix::test]
 async fn what_was_due_and_never_answered_is_not_forgotten() {
-    let open = driven(Pace::Open { per_second: 100.0 }, Duration::from_secs(60)).await;
+    let open = driven(Pace::Open { per_second: 100.0 }, Duration::from_mins(1)).await;
     let lane = &open.lanes[0];
     let missing = lane.errors[UNANSWERED];
     assert_eq!(lane.operations + missing, 200);
