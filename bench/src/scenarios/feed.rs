@@ -141,13 +141,17 @@ impl Prepared for Rounds {
         Box::pin(async {
             let mut connection = Connection::new(stage.peer.target().clone());
             let (mut wrong, mut compared) = (Vec::new(), 0);
-            let viewers = self.viewers.iter().take(SAMPLED);
-            for (viewer, token) in viewers.filter_map(|viewer| Some((viewer, viewer.tokens.first()?))) {
+            let pages = self
+                .viewers
+                .first()
+                .map(|viewer| Arc::clone(&viewer.pages))
+                .unwrap_or_default();
+            for token in self.viewers.iter().flat_map(|viewer| &viewer.tokens).take(SAMPLED) {
                 let path = format!("/douyin/favorite/list/?user_id={}&token={}", token.0, token.1);
                 let answer = connection.get_within(PATIENCE, &path).await;
                 let listed = answer.and_then(Answer::ok).and_then(read_videos)?;
                 let listed: HashSet<_> = listed.iter().map(|video| video.id).collect();
-                for page in viewer.pages.iter() {
+                for page in pages.iter() {
                     let answer = connection.get_within(PATIENCE, &page.path_for(&token.1)).await;
                     let feed = answer.and_then(Answer::ok).and_then(read_feed)?;
                     compared += feed.videos.len();
