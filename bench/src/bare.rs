@@ -6,6 +6,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -198,6 +199,8 @@ impl Bare {
             command.args(["--workers", &workers.to_string()]);
         }
         let mut child = command
+            // Ctrl-C is for the bench, which ends its children itself.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

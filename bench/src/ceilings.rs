@@ -85,7 +85,7 @@ impl Ceiling {
 
     /// Measures it once. `rate` is the open loop of the scenario, which the bare server is then asked in as well.
     pub async fn measure(self, bench: &Bench<'_>) -> anyhow::Result<CeilingRound> {
-        let length = bench.settings.duration.min(LONGEST);
+        let length = bench.length();
         match self {
             Self::Fdatasync => {
                 let folder = bench.out.to_owned();
@@ -115,6 +115,11 @@ pub struct Bench<'a> {
 }
 
 impl Bench<'_> {
+    /// How long a ceiling is measured.
+    pub fn length(&self) -> Duration {
+        self.settings.duration.min(LONGEST)
+    }
+
     async fn ask(&self, ceiling: Ceiling, length: Duration) -> anyhow::Result<CeilingRound> {
         let window = Window::after(
             self.settings.warm_up.min(Duration::from_secs(2)),

@@ -78,10 +78,10 @@ impl Display {
         title.clone_into(&mut self.title.borrow_mut());
         match &self.mode {
             Mode::Bar(bar) => {
-                bar.reset();
-                bar.set_length(u64::try_from(length.as_millis()).unwrap_or(u64::MAX));
-                bar.set_prefix(title.to_owned());
                 bar.set_message("");
+                bar.set_prefix(title.to_owned());
+                bar.set_length(u64::try_from(length.as_millis()).unwrap_or(u64::MAX));
+                bar.reset();
             }
             Mode::Plain => eprintln!("{title}: {:.1} s", length.as_secs_f64()),
             Mode::Json => print_json(&json!({"event": "begin", "what": title, "seconds": length.as_secs_f64()})),

@@ -153,7 +153,14 @@ impl Driver {
             });
             rooms.push((arbiter, seen));
         }
-        self.gather(rooms, load.lanes, &window).await
+        let mut driven = self.gather(rooms, load.lanes, &window).await?;
+        for lane in &mut driven.lanes {
+            lane.open_rate = match load.pace {
+                Pace::Closed => None,
+                Pace::Open { per_second } => Some(per_second),
+            };
+        }
+        Ok(driven)
     }
 
     async fn gather<B>(

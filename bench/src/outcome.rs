@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::ceilings::{Ceiling, CeilingRound};
 use crate::environment::Environment;
+use crate::procfs::Usage;
 use crate::scenario::{Check, Figure, Goal, Phase, Scenario};
 use crate::stats::{Lane, Point, Spread, UNANSWERED, percentiles};
 use crate::units::{float, grouped, micros, ratio};
@@ -168,104 +169,115 @@ pub fn figures(
     let mut figures = Vec::new();
     for (at, phase) in first.iter().enumerate() {
         for lane in 0..phase.lanes.len() {
-            // Every round has the phases and lanes of the first.
-            let phases: Vec<_> = rounds.iter().filter_map(|round| round.get(at)).collect();
             let figure = scenario
                 .figures()
                 .iter()
                 .find(|figure| figure.lane == phase.lanes[lane].name);
-            figures.extend(one_figure(&phases, lane, figure, ceilings));
+            // Every round has the phases and lanes of the first.
+            let phases = rounds.iter().filter_map(|round| round.get(at));
+            let seen = Seen {
+                pairs: phases.map(|phase| (phase, &phase.lanes[lane])).collect(),
+                figure,
+                against: figure
+                    .and_then(|figure| ceilings.get(&figure.ceiling?))
+                    .map(Vec::as_slice),
+            };
+            figures.extend(seen.outcome());
         }
     }
     figures
 }
 
-fn one_figure(
-    phases: &[&Phase],
-    lane: usize,
-    figure: Option<&Figure>,
-    ceilings: &BTreeMap<Ceiling, Vec<CeilingRound>>,
-) -> Option<FigureOutcome> {
-    let pairs: Vec<(&Phase, &Lane)> = phases.iter().map(|phase| (*phase, &phase.lanes[lane])).collect();
-    let (first, one) = *pairs.first()?;
-    let rate = Spread::of(pairs.iter().map(|(phase, lane)| float(lane.operations) / phase.seconds))?;
-    let quantile = |quantile: f64| {
-        Spread::of(
-            pairs
+/// One lane in all rounds.
+struct Seen<'a> {
+    pairs: Vec<(&'a Phase, &'a Lane)>,
+    figure: Option<&'a Figure>,
+    against: Option<&'a [CeilingRound]>,
+}
+
+impl Seen<'_> {
+    fn outcome(&self) -> Option<FigureOutcome> {
+        let (phase, lane) = *self.pairs.first()?;
+        let rate = self.spread(|phase, lane| Some(float(lane.operations) / phase.seconds))?;
+        let (p99, unit) = (self.quantile(0.99)?, self.figure.and_then(|figure| figure.unit));
+        let is_full = self.pairs.iter().all(|(_, lane)| lane.latency.len() >= 1_000);
+        Some(FigureOutcome {
+            lane: lane.name.to_owned(),
+            phase: phase.name.to_owned(),
+            open_rate: lane.open_rate,
+            unit: unit.map(str::to_owned),
+            unit_rate: self.spread(|phase, lane| unit.map(|_| float(lane.units) / phase.seconds)),
+            p50: self.quantile(0.5)?,
+            p90: self.quantile(0.9)?,
+            p999: is_full.then(|| self.quantile(0.999)).flatten(),
+            max: self.quantile(1.0)?,
+            errors: self.errors(),
+            // By operations of all lanes: the processor does not say for whom it worked.
+            cpu_micros: self.spread(|phase, _| {
+                let operations = phase.lanes.iter().map(|lane| lane.operations).sum();
+                Some(ratio(float(phase.server.as_ref()?.cpu_micros), float(operations)))
+            }),
+            server_cores: self.spread(|phase, _| Some(cores(phase.server.as_ref()?, phase))),
+            client_cores: self.spread(|phase, _| Some(cores(phase.client.as_ref()?, phase))),
+            lateness_p99: self.spread(|phase, lane| phase.lateness_p99.filter(|_| lane.open_rate.is_some())),
+            rss_peak: self
+                .pairs
                 .iter()
-                .map(|(_, lane)| micros(lane.latency.value_at_quantile(quantile))),
-        )
-    };
-    let p99 = quantile(0.99)?;
-    let mut merged = one.latency.clone();
-    let mut errors = BTreeMap::<String, u64>::new();
-    for (round, (_, lane)) in pairs.iter().enumerate() {
-        if round > 0 {
-            // Made with the same bounds.
-            let _ = merged.add(&lane.latency);
-        }
-        for (kind, count) in &lane.errors {
+                .filter_map(|(phase, _)| Some(phase.server.as_ref()?.rss_peak))
+                .max(),
+            curve: self.curve(),
+            timeline: timeline(&self.pairs),
+            ceiling: self
+                .figure
+                .and_then(|figure| figure.ceiling)
+                .filter(|_| self.against.is_some()),
+            to_ceiling: self
+                .by_ceiling(&rate, |ceiling| ceiling.per_second)
+                .filter(|_| lane.open_rate.is_none()),
+            p99_to_ceiling: self.by_ceiling(&p99, |ceiling| ceiling.p99),
+            goal: self.figure.and_then(|figure| figure.goal),
+            rate,
+            p99,
+        })
+    }
+
+    /// Of the rounds in which there is such a figure.
+    fn spread(&self, figure: impl Fn(&Phase, &Lane) -> Option<f64>) -> Option<Spread> {
+        Spread::of(self.pairs.iter().filter_map(|(phase, lane)| figure(phase, lane)))
+    }
+
+    fn quantile(&self, quantile: f64) -> Option<Spread> {
+        self.spread(|_, lane| Some(micros(lane.latency.value_at_quantile(quantile))))
+    }
+
+    fn by_ceiling(&self, own: &Spread, of: fn(&CeilingRound) -> f64) -> Option<Spread> {
+        let pairs = own.rounds.iter().zip(self.against?);
+        Spread::of(pairs.map(|(own, ceiling)| ratio(*own, of(ceiling))))
+    }
+
+    fn errors(&self) -> BTreeMap<String, u64> {
+        let mut errors = BTreeMap::<String, u64>::new();
+        for (kind, count) in self.pairs.iter().flat_map(|(_, lane)| &lane.errors) {
             *errors.entry((*kind).to_owned()).or_default() += count;
         }
+        errors
     }
-    let unit = figure.and_then(|figure| figure.unit);
-    let ceiling = figure.and_then(|figure| figure.ceiling);
-    let against = ceiling.and_then(|ceiling| ceilings.get(&ceiling));
-    let by_ceiling = |own: &Spread, of: fn(&CeilingRound) -> f64| {
-        Spread::of(
-            own.rounds
-                .iter()
-                .zip(against?)
-                .map(|(own, ceiling)| ratio(*own, of(ceiling))),
-        )
-    };
-    // Operations of all lanes: the processor does not say for whom it worked.
-    let cpu = |(phase, _): &(&Phase, &Lane)| {
-        let operations = phase.lanes.iter().map(|lane| lane.operations).sum();
-        Some(ratio(float(phase.server.as_ref()?.cpu_micros), float(operations)))
-    };
-    let cores = |usage: &crate::procfs::Usage, phase: &Phase| float(usage.cpu_micros) / 1e6 / phase.seconds;
-    Some(FigureOutcome {
-        lane: one.name.to_owned(),
-        phase: first.name.to_owned(),
-        open_rate: first.per_second.filter(|_| one.name != "login"),
-        unit: unit.map(str::to_owned),
-        unit_rate: unit.and_then(|_| Spread::of(pairs.iter().map(|(phase, lane)| float(lane.units) / phase.seconds))),
-        p50: quantile(0.5)?,
-        p90: quantile(0.9)?,
-        p999: pairs
-            .iter()
-            .all(|(_, lane)| lane.latency.len() >= 1_000)
-            .then(|| quantile(0.999))
-            .flatten(),
-        max: quantile(1.0)?,
-        errors,
-        cpu_micros: Spread::of(pairs.iter().filter_map(cpu)),
-        server_cores: Spread::of(
-            pairs
-                .iter()
-                .filter_map(|(phase, _)| Some(cores(phase.server.as_ref()?, phase))),
-        ),
-        client_cores: Spread::of(
-            pairs
-                .iter()
-                .filter_map(|(phase, _)| Some(cores(phase.client.as_ref()?, phase))),
-        ),
-        lateness_p99: Spread::of(pairs.iter().filter_map(|(phase, _)| phase.lateness_p99)),
-        rss_peak: pairs
-            .iter()
-            .filter_map(|(phase, _)| Some(phase.server.as_ref()?.rss_peak))
-            .max(),
-        curve: percentiles(&merged),
-        timeline: timeline(&pairs),
-        ceiling: ceiling.filter(|_| against.is_some()),
-        to_ceiling: by_ceiling(&rate, |ceiling| ceiling.per_second)
-            .filter(|_| first.per_second.is_none() || one.name == "login"),
-        p99_to_ceiling: by_ceiling(&p99, |ceiling| ceiling.p99),
-        goal: figure.and_then(|figure| figure.goal),
-        rate,
-        p99,
-    })
+
+    fn curve(&self) -> Vec<Point> {
+        let mut lanes = self.pairs.iter().map(|(_, lane)| &lane.latency);
+        let Some(mut all) = lanes.next().cloned() else {
+            return Vec::new();
+        };
+        for latency in lanes {
+            // Made with the same bounds, which is all that could be wrong.
+            let _ = all.add(latency);
+        }
+        percentiles(&all)
+    }
+}
+
+fn cores(usage: &Usage, phase: &Phase) -> f64 {
+    float(usage.cpu_micros) / 1e6 / phase.seconds
 }
 
 fn timeline(pairs: &[(&Phase, &Lane)]) -> Vec<TimelinePoint> {

@@ -64,44 +64,19 @@ impl Runner<'_> {
         for peer in peers {
             contenders.push(self.prepare(scenario, peer, driver).await?);
         }
-        let wanted: BTreeSet<_> = scenario.figures().iter().filter_map(|figure| figure.ceiling).collect();
-        let writes = contenders
-            .iter()
-            .flat_map(|contender| &contender.prepared)
-            .any(|prepared| prepared.writes());
-        let wanted: Vec<_> = wanted.into_iter().chain(writes.then_some(Ceiling::Fdatasync)).collect();
         let mut ceilings = BTreeMap::<Ceiling, Vec<CeilingRound>>::new();
         for round in 0..self.settings.rounds {
-            self.display.say(&format!(
-                "{}: round {} of {}",
-                scenario.name(),
-                round + 1,
-                self.settings.rounds
-            ));
+            let (name, all) = (scenario.name(), self.settings.rounds);
+            self.display.say(&format!("{name}: round {} of {all}", round + 1));
             let count = contenders.len();
             for turn in 0..count {
                 let at = if round % 2 == 0 { turn } else { count - 1 - turn };
                 self.round(&mut contenders[at], driver).await?;
             }
-            let connections = contenders.iter().filter_map(Contender::connections).max();
-            let bench = Bench {
-                bare: &bare,
-                settings: &self.settings,
-                driver,
-                connections: connections.or(self.settings.connections).unwrap_or(64),
-                out: self.out,
-            };
-            for ceiling in &wanted {
-                self.display.begin(
-                    ceiling.title(),
-                    self.settings.duration.min(std::time::Duration::from_secs(10)),
-                );
-                ceilings
-                    .entry(*ceiling)
-                    .or_default()
-                    .push(ceiling.measure(&bench).await?);
-            }
+            self.ceilings(scenario, &contenders, &bare, driver, &mut ceilings)
+                .await?;
         }
+        let summaries = ceilings.iter();
         let mut outcome = Outcome {
             schema: SCHEMA.to_owned(),
             scenario: scenario.name().to_owned(),
@@ -110,23 +85,50 @@ impl Runner<'_> {
             settings: serde_json::to_value(&self.settings)?,
             environment: self.environment.clone(),
             peers: Vec::new(),
-            ceilings: ceilings
-                .iter()
+            ceilings: summaries
                 .filter_map(|(ceiling, rounds)| CeilingOutcome::of(*ceiling, rounds))
                 .collect(),
             passed: false,
         };
         for contender in contenders {
-            outcome
-                .peers
-                .push(self.conclude(scenario, contender, &ceilings, driver).await?);
+            let peer = self.conclude(scenario, contender, &ceilings, driver).await?;
+            outcome.peers.push(peer);
         }
-        outcome.passed = outcome
-            .peers
-            .iter()
-            .flat_map(|peer| &peer.checks)
-            .all(|check| check.passed);
+        let mut checks = outcome.peers.iter().flat_map(|peer| &peer.checks);
+        outcome.passed = checks.all(|check| check.passed);
         Ok(outcome)
+    }
+
+    /// What the scenario is measured against, and the disk where somebody writes.
+    async fn ceilings(
+        &self,
+        scenario: &dyn Scenario,
+        contenders: &[Contender],
+        bare: &Bare,
+        driver: &Driver,
+        ceilings: &mut BTreeMap<Ceiling, Vec<CeilingRound>>,
+    ) -> anyhow::Result<()> {
+        let mut prepared = contenders.iter().flat_map(|contender| &contender.prepared);
+        let disk = prepared.any(|prepared| prepared.writes()).then_some(Ceiling::Fdatasync);
+        let wanted = scenario
+            .figures()
+            .iter()
+            .filter_map(|figure| figure.ceiling)
+            .chain(disk);
+        let connections = contenders.iter().filter_map(Contender::connections).max();
+        let bench = Bench {
+            bare,
+            settings: &self.settings,
+            driver,
+            connections: connections.or(self.settings.connections).unwrap_or(64),
+            out: self.out,
+        };
+        for ceiling in wanted.collect::<BTreeSet<_>>() {
+            self.display.begin(ceiling.title(), bench.length());
+            let round = ceiling.measure(&bench).await?;
+            ceilings.entry(ceiling).or_default().push(round);
+        }
+        Ok(())
     }
 
     fn stage<'s>(&'s self, peer: &'s Peer, driver: &'s Driver) -> Stage<'s> {

@@ -87,8 +87,6 @@ pub enum Goal {
 pub struct Phase {
     /// Its name.
     pub name: &'static str,
-    /// The rate of the open loop, of all lanes together; `None` for a closed one.
-    pub per_second: Option<f64>,
     /// What was seen, lane by lane.
     pub lanes: Vec<Lane>,
     /// The length of the window in seconds.
@@ -161,17 +159,13 @@ impl Stage<'_> {
 
     /// One load in one window, with what both sides used. Gives the users back.
     pub async fn phase<B: Behaviour>(&self, name: &'static str, load: Load<B>) -> anyhow::Result<(Phase, Vec<B>)> {
-        let (window, pace) = (self.window(), load.pace);
+        let window = self.window();
         self.display
             .begin(&format!("{} · {name}", self.peer.name()), self.settings.length());
         let (driven, server, client) = self.watched(window, self.driver.drive(load, window)).await;
         let driven = driven?;
         let phase = Phase {
             name,
-            per_second: match pace {
-                Pace::Closed => None,
-                Pace::Open { per_second } => Some(per_second),
-            },
             lanes: driven.lanes,
             seconds: window.seconds(),
             server,

@@ -5,6 +5,7 @@
 
 use std::fs::{self, File};
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -140,6 +141,8 @@ fn launch(setup: &Setup, folder: &Path, log: &Path) -> anyhow::Result<(Child, So
         .command()
         .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
         .arg(folder)
+        // Ctrl-C is for the bench, which ends its children itself.
+        .process_group(0)
         .stdout(Stdio::null())
         .stderr(file)
         .spawn()

@@ -16,7 +16,7 @@ use crate::outcome::CeilingOutcome;
 use crate::peer::Peer;
 use crate::report;
 use crate::run::Runner;
-use crate::scenario;
+use crate::scenario::{self, Scenario};
 use crate::server::Setup;
 use crate::settings::Settings;
 use crate::world::{World, WorldSize};
@@ -48,23 +48,7 @@ pub async fn run(args: RunArgs) -> anyhow::Result<bool> {
     }
     let mut passed = true;
     for scenario in scenarios {
-        let peers = peers(&args, &setups, &runner.settings, &display)?;
-        let outcome = runner
-            .run(scenario, peers)
-            .await
-            .with_context(|| format!("{} could not be run", scenario.name()))?;
-        let file = args.out.join(format!("{}.json", scenario.name()));
-        outcome.write(&file)?;
-        passed &= outcome.passed;
-        display.result(
-            &report::text(&outcome),
-            &serde_json::json!({"event": "result", "scenario": scenario.name(),
-            "passed": outcome.passed, "file": file}),
-        );
-        if outcome.peers.len() == 2 {
-            let comparison = compare::targets(&outcome);
-            display.result(&comparison.table(), &serde_json::to_value(&comparison)?);
-        }
+        passed &= one(&args, &setups, &runner, scenario).await?;
     }
     display.end();
     let file = report::write(&args.out)?;
@@ -73,6 +57,23 @@ pub async fn run(args: RunArgs) -> anyhow::Result<bool> {
         &serde_json::json!({"event": "report", "file": file}),
     );
     Ok(passed)
+}
+
+/// Measures one scenario and says how it went.
+async fn one(args: &RunArgs, setups: &[Setup], runner: &Runner<'_>, scenario: &dyn Scenario) -> anyhow::Result<bool> {
+    let (name, display) = (scenario.name(), runner.display);
+    let peers = peers(args, setups, &runner.settings, display)?;
+    let outcome = runner.run(scenario, peers).await;
+    let outcome = outcome.with_context(|| format!("{name} could not be run"))?;
+    let file = args.out.join(format!("{name}.json"));
+    outcome.write(&file)?;
+    let event = serde_json::json!({"event": "result", "scenario": name, "passed": outcome.passed, "file": file});
+    display.result(&report::text(&outcome), &event);
+    if outcome.peers.len() == 2 {
+        let comparison = compare::targets(&outcome);
+        display.result(&comparison.table(), &serde_json::to_value(&comparison)?);
+    }
+    Ok(outcome.passed)
 }
 
 fn peers(args: &RunArgs, setups: &[Setup], settings: &Settings, display: &Display) -> anyhow::Result<Vec<Peer>> {

@@ -28,7 +28,7 @@ pub fn main() -> ExitCode {
         tokio::select! {
             done = execute(cli.command) => done,
             // Servers of this run end as what holds them is dropped.
-            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+            () = interrupted() => Err(anyhow::anyhow!("interrupted")),
         }
     });
     match done {
@@ -38,6 +38,20 @@ pub fn main() -> ExitCode {
             eprintln!("ovation-bench: {error:#}");
             ExitCode::from(NOT_RUN)
         }
+    }
+}
+
+/// Ends with SIGINT or SIGTERM.
+async fn interrupted() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = (interrupt, terminate) else {
+        // Without handlers the signals end the process as they always do.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
     }
 }
 

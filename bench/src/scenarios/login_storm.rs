@@ -147,7 +147,6 @@ impl Prepared for Rounds {
             lanes.extend(readers.lanes);
             let beside = Phase {
                 name: "beside logins",
-                per_second: Some(self.rate),
                 lanes,
                 seconds: window.seconds(),
                 server,

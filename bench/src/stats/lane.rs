@@ -35,6 +35,8 @@ pub struct Second {
 pub struct Lane {
     /// What the operation is called.
     pub name: &'static str,
+    /// The rate of its open loop; `None` in a closed one.
+    pub open_rate: Option<f64>,
     /// Latencies in nanoseconds, of successes and of what was due and never answered.
     pub latency: Histogram<u64>,
     /// Successes within the window.
@@ -65,6 +67,7 @@ impl Lane {
         };
         Self {
             name,
+            open_rate: None,
             latency: histogram(LONGEST, 3),
             operations: 0,
             units: 0,
