@@ -137,82 +137,92 @@ pub fn lines(title: &str, x: &Axis, y: &Axis, series: &[Series]) -> String {
     let ys = series
         .iter()
         .flat_map(|series| series.points.iter().map(|point| point.1));
-    let (across, up) = (Range::of(x.scale, xs), Range::of(y.scale, ys));
-    let place_x = |value| LEFT + across.place(value) * (WIDTH - LEFT - RIGHT);
-    let place_y = |value| HEIGHT - BOTTOM - up.place(value) * (HEIGHT - TOP - BOTTOM);
-    let mut svg = String::new();
-    // Writing to a String can't fail.
+    let frame = Frame {
+        across: Range::of(x.scale, xs),
+        up: Range::of(y.scale, ys),
+    };
+    let (mut svg, title) = (String::new(), Escaped(title));
+    // Writing to a String can't fail, here and below.
     let _ = write!(
         svg,
-        "<figure><figcaption>{}</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{}\">",
-        Escaped(title),
-        Escaped(title)
+        "<figure><figcaption>{title}</figcaption><svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}\">"
     );
-    for tick in &up.ticks {
-        let (at, label) = (place_y(*tick), (y.show)(*tick));
-        let _ = write!(
-            svg,
-            "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>",
-            WIDTH - RIGHT
-        );
-        let _ = write!(
-            svg,
-            "<text x=\"{}\" y=\"{:.1}\" class=\"tick end\">{}</text>",
-            LEFT - 6.0,
-            at + 4.0,
-            Escaped(&label)
-        );
-    }
-    for tick in &across.ticks {
-        let (at, label) = (place_x(*tick), (x.show)(*tick));
-        let _ = write!(
-            svg,
-            "<text x=\"{at:.1}\" y=\"{}\" class=\"tick mid\">{}</text>",
-            HEIGHT - 18.0,
-            Escaped(&label)
-        );
-    }
-    let _ = write!(
-        svg,
-        "<text x=\"{}\" y=\"{}\" class=\"tick end\">{}</text>",
-        WIDTH - RIGHT,
-        HEIGHT - 3.0,
-        Escaped(x.title)
-    );
+    frame.axes(&mut svg, x, y);
     if series.iter().all(|series| series.points.is_empty()) {
-        let _ = write!(
-            svg,
-            "<text x=\"{}\" y=\"{}\" class=\"tick mid\">no data</text>",
-            WIDTH / 2.0,
-            HEIGHT / 2.0
-        );
+        label(&mut svg, WIDTH / 2.0, HEIGHT / 2.0, "mid", "no data");
     }
     for one in series {
-        let class = format!("c{}{}", one.colour % 6, if one.is_reference { " dashed" } else { "" });
-        let places: Vec<_> = one
-            .points
-            .iter()
-            .map(|(at, value)| (*at, place_x(*at), place_y(*value)))
-            .collect();
-        for piece in places.chunk_by(|before, after| x.scale != Scale::Linear || after.0 - before.0 <= 1.0) {
-            if let [(_, at, value)] = piece {
-                let _ = write!(
-                    svg,
-                    "<circle class=\"{class}\" cx=\"{at:.1}\" cy=\"{value:.1}\" r=\"2.5\"/>"
-                );
-                continue;
-            }
-            let _ = write!(svg, "<path class=\"line {class}\" d=\"");
-            for (step, (_, at, value)) in piece.iter().enumerate() {
-                let _ = write!(svg, "{}{at:.1} {value:.1}", if step == 0 { 'M' } else { 'L' });
-            }
-            svg.push_str("\"/>");
-        }
+        frame.line(&mut svg, one);
     }
     svg.push_str("</svg>");
     legend(&mut svg, y, series);
     svg.push_str("</figure>");
     svg
+}
+
+fn label(svg: &mut String, x: f64, y: f64, anchor: &str, text: &str) {
+    let _ = write!(
+        svg,
+        "<text x=\"{x:.1}\" y=\"{y:.1}\" class=\"tick {anchor}\">{}</text>",
+        Escaped(text)
+    );
+}
+
+/// Where values are in the picture.
+struct Frame {
+    across: Range,
+    up: Range,
+}
+
+impl Frame {
+    fn x(&self, value: f64) -> f64 {
+        LEFT + self.across.place(value) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        HEIGHT - BOTTOM - self.up.place(value) * (HEIGHT - TOP - BOTTOM)
+    }
+
+    fn axes(&self, svg: &mut String, x: &Axis, y: &Axis) {
+        let right = WIDTH - RIGHT;
+        for tick in &self.up.ticks {
+            let at = self.y(*tick);
+            let _ = write!(
+                svg,
+                "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>"
+            );
+            label(svg, LEFT - 6.0, at + 4.0, "end", &(y.show)(*tick));
+        }
+        for tick in &self.across.ticks {
+            label(svg, self.x(*tick), HEIGHT - 18.0, "mid", &(x.show)(*tick));
+        }
+        label(svg, right, HEIGHT - 3.0, "end", x.title);
+    }
+
+    fn line(&self, svg: &mut String, series: &Series) {
+        let class = format!(
+            "c{}{}",
+            series.colour % 6,
+            if series.is_reference { " dashed" } else { "" }
+        );
+        let is_one_piece = self.across.scale != Scale::Linear;
+        for piece in series
+            .points
+            .chunk_by(|before, after| is_one_piece || after.0 - before.0 <= 1.0)
+        {
+            if let [(at, value)] = piece {
+                let (x, y) = (self.x(*at), self.y(*value));
+                let _ = write!(svg, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\"/>");
+                continue;
+            }
+            let _ = write!(svg, "<path class=\"line {class}\" d=\"");
+            for (step, (at, value)) in piece.iter().enumerate() {
+                let command = if step == 0 { 'M' } else { 'L' };
+                let _ = write!(svg, "{command}{:.1} {:.1}", self.x(*at), self.y(*value));
+            }
+            svg.push_str("\"/>");
+        }
+    }
 }
 
 fn legend(svg: &mut String, y: &Axis, series: &[Series]) {

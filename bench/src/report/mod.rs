@@ -6,6 +6,8 @@
 mod chart;
 mod html;
 mod page;
+mod pictures;
+mod summary;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
