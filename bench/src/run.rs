@@ -156,6 +156,10 @@ impl Runner<'_> {
             Ok(prepared) => contender.prepared = Some(prepared),
             Err(error) => contender.broke("preparation", error)?,
         }
+        // What logging in left behind is no part of the load, and of two servers only the first had to do it.
+        if let Err(error) = contender.peer.restart() {
+            contender.fail("restart", &error);
+        }
         Ok(contender)
     }
 

@@ -99,13 +99,22 @@ impl World {
             fs::remove_dir_all(&world.folder)?;
         }
         fs::create_dir_all(&world.folder)?;
-        let [videos, likes, follows, comments, messages] = size.rows().map(|count| count.to_string());
+        let log = world.seed(setup, seed)?;
+        // The first start makes the key that signs tokens and the store's identity: with them tokens hold in every copy.
+        Server::start(setup.clone(), &world.data(), &world.folder.join("first-start.log"))?.stop()?;
+        fs::write(marker, log)?;
+        Ok(world)
+    }
+
+    /// Fills the empty folder. Gives back what the server said.
+    fn seed(&self, setup: &Setup, seed: u64) -> anyhow::Result<String> {
+        let [videos, likes, follows, comments, messages] = self.size.rows().map(|count| count.to_string());
         let output = setup
             .command()
             .args([
                 "seed",
                 "--users",
-                &size.users().to_string(),
+                &self.size.users().to_string(),
                 "--videos",
                 &videos,
                 "--likes",
@@ -113,7 +122,7 @@ impl World {
             ])
             .args(["--follows", &follows, "--comments", &comments, "--messages", &messages])
             .args(["--seed", &seed.to_string(), "--password", PASSWORD, "--data-dir"])
-            .arg(world.data())
+            .arg(self.data())
             .stdout(Stdio::null())
             .output()
             .with_context(|| format!("{} can't be started", setup.binary.display()))?;
@@ -124,10 +133,7 @@ impl World {
             output.status,
             log.trim()
         );
-        // The first start makes the key that signs tokens and the store's identity: with them tokens hold in every copy.
-        Server::start(setup.clone(), &world.data(), &world.folder.join("first-start.log"))?.stop()?;
-        fs::write(marker, log)?;
-        Ok(world)
+        Ok(log)
     }
 
     fn data(&self) -> PathBuf {

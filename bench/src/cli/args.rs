@@ -189,6 +189,24 @@ fn pair(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+impl CeilingArgs {
+    /// The numbers of the measurement.
+    pub fn settings(&self) -> Settings {
+        Settings {
+            users: None,
+            connections: None,
+            warm_up: Duration::from_secs(1),
+            duration: self.duration.max(Duration::from_millis(50)),
+            rounds: self.rounds as usize,
+            rate: None,
+            seed: 1,
+            threads: self.threads as usize,
+            hash_threads: self.hash_threads as usize,
+            world: None,
+        }
+    }
+}
+
 impl RunArgs {
     /// The numbers of the run.
     pub fn settings(&self) -> Settings {

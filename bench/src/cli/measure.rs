@@ -1,7 +1,5 @@
 //! `run` and `ceilings`: from options to files.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, ensure};
 
 use super::args::{CeilingArgs, RunArgs};
@@ -109,19 +107,7 @@ fn peers(args: &RunArgs, setups: &[Setup], settings: &Settings, display: &Displa
 /// Measures the machine.
 pub async fn ceilings(args: &CeilingArgs) -> anyhow::Result<bool> {
     raise_files();
-    let display = Display::new(args.json);
-    let settings = Settings {
-        users: None,
-        connections: None,
-        warm_up: Duration::from_secs(1),
-        duration: args.duration.max(Duration::from_millis(50)),
-        rounds: args.rounds as usize,
-        rate: None,
-        seed: 1,
-        threads: args.threads as usize,
-        hash_threads: args.hash_threads as usize,
-        world: None,
-    };
+    let (display, settings) = (Display::new(args.json), args.settings());
     let bare = Bare::start(&std::env::current_exe()?, None)?;
     let (ticks, seconds) = tokio::sync::mpsc::unbounded_channel();
     let driver = Driver {
@@ -135,29 +121,28 @@ pub async fn ceilings(args: &CeilingArgs) -> anyhow::Result<bool> {
         connections: args.connections as usize,
         out: &args.out,
     };
-    let measuring = async {
-        let mut rounds: Vec<Vec<CeilingRound>> = vec![Vec::new(); Ceiling::ALL.len()];
-        for _ in 0..args.rounds {
-            for (ceiling, rounds) in Ceiling::ALL.into_iter().zip(&mut rounds) {
-                display.begin(ceiling.title(), settings.duration);
-                rounds.push(ceiling.measure(&bench).await?);
-            }
-        }
-        anyhow::Ok(rounds)
-    };
-    let rounds = tokio::select! {
-        rounds = measuring => rounds?,
+    let outcomes = tokio::select! {
+        outcomes = in_turn(&bench, &display) => outcomes?,
         () = display.watch(seconds) => Vec::new(),
     };
     display.end();
-    let outcomes: Vec<_> = Ceiling::ALL
-        .into_iter()
-        .zip(&rounds)
-        .filter_map(|(ceiling, rounds)| CeilingOutcome::of(ceiling, rounds))
-        .collect();
     let value = serde_json::json!({"event": "ceilings", "ceilings": outcomes});
     display.result(&report::ceilings_text(&outcomes), &value);
     Ok(true)
+}
+
+async fn in_turn(bench: &Bench<'_>, display: &Display) -> anyhow::Result<Vec<CeilingOutcome>> {
+    let mut all: Vec<(Ceiling, Vec<CeilingRound>)> = Ceiling::ALL.map(|ceiling| (ceiling, Vec::new())).into();
+    for _ in 0..bench.settings.rounds {
+        for (ceiling, rounds) in &mut all {
+            display.begin(ceiling.title(), bench.length());
+            rounds.push(ceiling.measure(bench).await?);
+        }
+    }
+    let outcomes = all.iter();
+    Ok(outcomes
+        .filter_map(|(ceiling, rounds)| CeilingOutcome::of(*ceiling, rounds))
+        .collect())
 }
 
 /// Every connection is a descriptor: as many as the hard limit allows.

@@ -130,7 +130,7 @@ fn usage(html: &mut String, figures: &[(String, &FigureOutcome)]) {
     let cores = Axis {
         title: "cores the server used",
         scale: Scale::Linear,
-        show: |value| format!("{value:.1}"),
+        show: |value| format!("{value:.2}"),
     };
     let memory = Axis {
         title: "the server's resident memory",

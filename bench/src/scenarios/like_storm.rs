@@ -194,54 +194,49 @@ impl Storm {
 
     async fn compare(&self, connection: &mut Connection, begun: Instant) -> Result<Vec<Check>, Failure> {
         let step = (self.crowds.len() / SAMPLED).max(1);
-        let sampled = self
-            .crowds
-            .iter()
-            .step_by(step)
-            .filter_map(|crowd| crowd.fans.first())
-            .take(SAMPLED);
-        let (mut wrong_flags, mut asked, mut counts) = (Vec::new(), 0, Vec::new());
-        for fan in sampled {
+        let sampled = self.crowds.iter().step_by(step).filter_map(|crowd| crowd.fans.first());
+        let (mut wrong, mut asked, mut counts) = (Vec::new(), 0, Vec::new());
+        for fan in sampled.take(SAMPLED) {
             let seen = flags(connection, &self.page, &fan.account).await?;
             if seen.likes != fan.likes {
-                wrong_flags.push(format!(
+                wrong.push(format!(
                     "user {}: {:b}, not {:b}",
                     fan.account.id, seen.likes, fan.likes
                 ));
             }
             (asked, counts) = (asked + 1, seen.counts);
         }
-        let (mut wrong_counts, mut changed) = (Vec::new(), 0);
+        let right = format!("{asked} users, {} videos each", self.page.videos.len());
+        Ok(vec![
+            self.count(&counts, begun),
+            found("is_favorite of sampled users", &wrong, right),
+        ])
+    }
+
+    /// Every count is what it was and what was acknowledged since.
+    fn count(&self, counts: &[i64], begun: Instant) -> Check {
+        let (mut wrong, mut changed) = (Vec::new(), 0);
         for (at, (id, before)) in self.page.videos.iter().enumerate() {
             let delta: i64 = self.crowds.iter().map(|crowd| crowd.deltas[at]).sum();
             changed += u64::from(delta != 0);
             let expected = before + delta;
             if counts.get(at) != Some(&expected) {
-                wrong_counts.push(format!("video {id}: {:?}, not {expected}", counts.get(at)));
+                wrong.push(format!("video {id}: {:?}, not {expected}", counts.get(at)));
             }
         }
         let acknowledged: u64 = self.crowds.iter().map(|crowd| crowd.acknowledged).sum();
         let after = begun.elapsed().as_millis();
-        let verdict = |wrong: &[String], right: String| if wrong.is_empty() { right } else { wrong.join("; ") };
-        Ok(vec![
-            Check::new(
-                "counts are exact",
-                wrong_counts.is_empty(),
-                verdict(
-                    &wrong_counts,
-                    format!("{acknowledged} acknowledged changes, {changed} counts moved, all exact after {after} ms"),
-                ),
-            ),
-            Check::new(
-                "is_favorite of sampled users",
-                wrong_flags.is_empty(),
-                verdict(
-                    &wrong_flags,
-                    format!("{asked} users, {} videos each", self.page.videos.len()),
-                ),
-            ),
-        ])
+        let right = format!("{acknowledged} acknowledged changes, {changed} counts moved, all exact after {after} ms");
+        found("counts are exact", &wrong, right)
     }
+}
+
+fn found(name: &str, wrong: &[String], right: String) -> Check {
+    Check::new(
+        name,
+        wrong.is_empty(),
+        if wrong.is_empty() { right } else { wrong.join("; ") },
+    )
 }
 
 /// One connection's users.
