@@ -125,10 +125,16 @@ pub fn compare(a: &Outcome, b: &Outcome) -> anyhow::Result<Comparison> {
 
 /// Compares the two targets of one run, which took turns.
 pub fn targets(outcome: &Outcome) -> Comparison {
-    let (rows, cautions) = match &outcome.peers[..] {
-        [a, b, ..] => (rows(a, b), Vec::new()),
-        _ => (Vec::new(), vec!["one target only".to_owned()]),
+    let rows = match &outcome.peers[..] {
+        [a, b, ..] => rows(a, b),
+        _ => Vec::new(),
     };
+    let failed = outcome
+        .peers
+        .iter()
+        .filter(|peer| peer.checks.iter().any(|check| !check.passed));
+    let cautions = failed.map(|peer| format!("{} failed a check: its figures are those of wrong answers", peer.name));
+    let cautions = cautions.collect();
     Comparison {
         event: "comparison",
         scenario: outcome.scenario.clone(),
