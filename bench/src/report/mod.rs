@@ -1,0 +1,143 @@
+//! What a person looks at: a table in the terminal, and one HTML file that needs nothing else.
+//!
+//! Owns words and pictures over [`Outcome`]s; measures and judges nothing by itself. The HTML holds no script, no font and
+//! no address of another place; its charts are SVG made here, and follow the reader's light or dark.
+
+mod chart;
+mod html;
+mod page;
+mod pictures;
+mod summary;
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, ensure};
+
+use crate::outcome::{CeilingOutcome, FigureOutcome, Outcome};
+use crate::scenario::{Goal, all};
+use crate::stats::Spread;
+use crate::units::{show_bytes, show_micros, show_percent, show_rate};
+
+/// Draws the report of all results in a folder, in the order of the scenarios. Gives back the file.
+pub fn write(out: &Path) -> anyhow::Result<PathBuf> {
+    let mut outcomes = Vec::new();
+    for scenario in all() {
+        let file = out.join(format!("{}.json", scenario.name()));
+        if file.exists() {
+            outcomes.push(Outcome::read(&file)?);
+        }
+    }
+    ensure!(!outcomes.is_empty(), "{} holds no results", out.display());
+    let file = out.join("report.html");
+    std::fs::write(&file, page::page(&outcomes)).with_context(|| format!("{} can't be written", file.display()))?;
+    Ok(file)
+}
+
+/// Median, smallest and largest.
+fn spread(spread: &Spread, show: fn(f64) -> String) -> String {
+    if spread.rounds.len() < 2 {
+        return show(spread.median);
+    }
+    format!("{} ({} … {})", show(spread.median), show(spread.min), show(spread.max))
+}
+
+/// An aim, and whether it was met. Aims are for closed loops and release builds; they never fail a run.
+fn goal(figure: &FigureOutcome) -> Option<(String, bool)> {
+    match figure.goal? {
+        Goal::OfCeiling(share) => {
+            let reached = figure.to_ceiling.as_ref()?;
+            Some((format!("≥ {}", show_percent(share)), reached.median >= share))
+        }
+        Goal::UnitsASecond(wanted) if figure.open_rate.is_none() => {
+            let reached = figure.unit_rate.as_ref().unwrap_or(&figure.rate);
+            Some((format!("≥ {}/s", show_rate(wanted)), reached.median >= wanted))
+        }
+        Goal::UnitsASecond(_) => None,
+    }
+}
+
+/// A result for a terminal.
+pub fn text(outcome: &Outcome) -> String {
+    let mut text = format!(
+        "{}: {}\n",
+        outcome.scenario,
+        if outcome.passed { "passed" } else { "FAILED" }
+    );
+    for peer in &outcome.peers {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "  {} {}", peer.name, peer.url);
+        for figure in &peer.figures {
+            let _ = writeln!(text, "    {:26} {}/s", figure.lane, spread(&figure.rate, show_rate));
+            if let (Some(unit), Some(rate)) = (&figure.unit, &figure.unit_rate) {
+                let _ = writeln!(text, "    {:26} {}/s", unit, spread(rate, show_rate));
+            }
+            let _ = writeln!(text, "    {}", latencies(figure));
+            let _ = writeln!(text, "    {}", resources(figure));
+        }
+        for check in &peer.checks {
+            let mark = if check.passed { "ok    " } else { "FAILED" };
+            let _ = writeln!(text, "    {mark} {}: {}", check.name, check.detail);
+        }
+        for failure in peer.failures.iter().take(3) {
+            let _ = writeln!(text, "      {failure}");
+        }
+    }
+    text + &ceilings_text(&outcome.ceilings)
+}
+
+fn latencies(figure: &FigureOutcome) -> String {
+    let from = figure.open_rate.map_or_else(
+        || "closed loop".to_owned(),
+        |rate| format!("open loop at {}/s", show_rate(rate)),
+    );
+    let mut text = format!(
+        "  p50 {}, p99 {}",
+        spread(&figure.p50, show_micros),
+        spread(&figure.p99, show_micros)
+    );
+    if let Some(p999) = &figure.p999 {
+        let _ = write!(text, ", p99.9 {}", spread(p999, show_micros));
+    }
+    let _ = write!(text, ", {from}");
+    text
+}
+
+fn resources(figure: &FigureOutcome) -> String {
+    let mut parts = Vec::new();
+    if let (Some(share), Some(ceiling)) = (&figure.to_ceiling, figure.ceiling) {
+        let aim = goal(figure).map_or_else(String::new, |(aim, met)| {
+            format!(", aim {aim} {}", if met { "met" } else { "not met" })
+        });
+        parts.push(format!("{} of {}{aim}", spread(share, show_percent), ceiling.title()));
+    }
+    if let Some(ratio) = &figure.p99_to_ceiling {
+        parts.push(format!("p99 ×{:.1} of the ceiling's", ratio.median));
+    }
+    if let Some(cpu) = &figure.cpu_micros {
+        parts.push(format!("server CPU {} an operation", spread(cpu, show_micros)));
+    }
+    if let Some(rss) = figure.rss_peak {
+        parts.push(format!("RSS {}", show_bytes(rss)));
+    }
+    if let Some(cores) = &figure.client_cores {
+        parts.push(format!("bench {:.2} cores", cores.median));
+    }
+    format!("  {}", parts.join(", "))
+}
+
+/// Ceilings for a terminal.
+pub fn ceilings_text(ceilings: &[CeilingOutcome]) -> String {
+    let mut text = String::new();
+    for ceiling in ceilings {
+        let _ = writeln!(
+            text,
+            "  ceiling {:26} {}/s, p50 {}, p99 {}",
+            ceiling.ceiling.title(),
+            spread(&ceiling.rate, show_rate),
+            show_micros(ceiling.p50.median),
+            show_micros(ceiling.p99.median)
+        );
+    }
+    text
+}

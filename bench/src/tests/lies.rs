@@ -1,0 +1,88 @@
+//! Every lie is found by every scenario that can see it, and the truth by none.
+
+use super::fake::{Lie, start};
+use super::{findings, settings};
+use crate::scenario::{Scenario, find};
+
+fn named(name: &str) -> &'static dyn Scenario {
+    find(name).unwrap()[0]
+}
+
+async fn judged(scenario: &str, lie: Lie) -> Vec<String> {
+    let (target, server) = start(lie);
+    let mut settings = settings();
+    // The rate of the readers beside the logins; without it their maximum would be looked for first.
+    settings.rate = (scenario == "login-storm").then_some(50.0);
+    let (found, phases) = findings(named(scenario), target, &settings).await;
+    server.stop(false).await;
+    if found.is_empty() {
+        let lanes = phases.iter().flat_map(|phase| &phase.lanes);
+        assert!(
+            lanes.clone().all(|lane| lane.operations > 0),
+            "{scenario}: {:?}",
+            lanes.collect::<Vec<_>>()
+        );
+    }
+    found
+}
+
+#[actix::test]
+async fn the_truth_passes() {
+    for scenario in ["user-info", "feed", "like-storm", "mix", "login-storm"] {
+        let found = judged(scenario, Lie::None).await;
+        // A busy machine may leave something unanswered, which is no untruth.
+        assert!(found.iter().all(|kind| kind == "unanswered"), "{scenario}: {found:?}");
+    }
+}
+
+/// The finding that a lie must lead to, among others.
+async fn assert_found(scenario: &str, lie: Lie, wanted: &str) {
+    let found = judged(scenario, lie).await;
+    assert!(
+        found.iter().any(|finding| finding.contains(wanted)),
+        "{scenario}, {lie:?}: {found:?}, not {wanted}"
+    );
+}
+
+#[actix::test]
+async fn wrong_users_are_found() {
+    assert_found("user-info", Lie::OtherUser, "untrue").await;
+    assert_found("user-info", Lie::WrongName, "untrue").await;
+    assert_found("login-storm", Lie::OtherLogin, "untrue").await;
+}
+
+#[actix::test]
+async fn wrong_pages_are_found() {
+    assert_found("feed", Lie::NullList, "video_list is missing or null").await;
+    assert_found("feed", Lie::ShortPage, "a page of 29 videos among pages of 30").await;
+    assert_found("feed", Lie::TimeForward, "which is not back").await;
+    assert_found("feed", Lie::ShorterPage, "untrue").await;
+    assert_found("feed", Lie::OtherOrder, "untrue").await;
+    assert_found("feed", Lie::GuestFlag, "untrue").await;
+    assert_found("feed", Lie::NoFlags, "flags agree").await;
+}
+
+#[actix::test]
+async fn refusals_errors_and_broken_answers_are_found() {
+    for scenario in ["user-info", "like-storm"] {
+        assert_found(scenario, Lie::StatusCode, "status-code").await;
+        assert_found(scenario, Lie::ServerError, "http-status").await;
+        assert_found(scenario, Lie::CutJson, "shape").await;
+        assert_found(scenario, Lie::HangsUp, "closed").await;
+    }
+}
+
+#[actix::test]
+async fn wrong_counts_are_found() {
+    for scenario in ["like-storm", "mix"] {
+        assert_found(scenario, Lie::CountsTwice, "counts are exact").await;
+        assert_found(scenario, Lie::FrozenCount, "counts are exact").await;
+        assert_found(scenario, Lie::Forgets, "counts are exact").await;
+    }
+}
+
+#[actix::test]
+async fn flags_that_forget_ones_own_writing_are_found() {
+    assert_found("like-storm", Lie::NoFlags, "is_favorite").await;
+    assert_found("mix", Lie::NoFlags, "untrue").await;
+}
