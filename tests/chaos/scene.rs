@@ -265,6 +265,9 @@ impl Scene<'_> {
                 found.push(format!("the chaos brought no {kind}, so it shows nothing about them"));
             }
         }
+        if self.plan.cycles > 2 && records.iter().all(|record| record.restarts == 0) {
+            found.push("nobody was told that the server restarts".to_owned());
+        }
         self.require(found.is_empty(), &process, || {
             format!("{} violations: {found:#?}", found.len())
         });
