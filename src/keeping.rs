@@ -103,6 +103,8 @@ impl Work {
         trim.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let done = tokio::select! {
+                // In this order: a trim that goes on is always ready.
+                biased;
                 // An error: the handle was dropped.
                 _ = stopped.changed() => {
                     self.departures().await.unwrap_or_else(|error| tracing::debug!(%error, "last-seen times are lost"));
@@ -110,8 +112,8 @@ impl Work {
                 }
                 _ = revocations.tick() => self.revocations().await.and(self.doubts().await),
                 _ = departures.tick() => self.departures().await,
-                _ = trim.tick() => self.trim().await,
                 _ = beat.tick() => self.beat().await,
+                _ = trim.tick() => self.trim().await.map(|more| if more { trim.reset_immediately() }),
             };
             if let Err(error) = done {
                 tracing::debug!(%error, "keeping waits for the store");
@@ -161,18 +163,13 @@ impl Work {
             .await
     }
 
-    async fn trim(&mut self) -> Result<(), StoreError> {
+    /// A piece at a time: revocations can't wait for days of events to go. True while there is more.
+    async fn trim(&mut self) -> Result<bool, StoreError> {
         let keep = i64::try_from(self.app.config.events_keep.as_millis()).unwrap_or(i64::MAX);
         let most = self.app.config.events_keep_max;
-        loop {
-            let before = now_ms().saturating_sub(keep);
-            let trim = move |connection: &mut _| streams::trim(connection, before, most, TRIM_ROWS);
-            if self.store.write(trim).await? == 0 {
-                return Ok(());
-            }
-            // The writer is everybody's.
-            tokio::task::yield_now().await;
-        }
+        let before = now_ms().saturating_sub(keep);
+        let trim = move |connection: &mut _| streams::trim(connection, before, most, TRIM_ROWS);
+        Ok(self.store.write(trim).await? > 0)
     }
 
     /// A store that went back under a running server has forgotten events that clients have seen.

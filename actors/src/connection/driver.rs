@@ -243,7 +243,12 @@ where
             None => return false,
         };
         match next {
-            Poll::Pending => false,
+            Poll::Pending => {
+                if let Talk::Protocol(protocol) = &mut self.talk {
+                    protocol.caught_up();
+                }
+                false
+            }
             Poll::Ready(Some(Ok(bytes))) => {
                 self.watched.heard.set(now());
                 self.decoder.push(bytes);

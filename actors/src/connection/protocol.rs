@@ -56,6 +56,11 @@ impl Protocol {
         result
     }
 
+    /// Everything that was received has been looked at.
+    pub(super) fn caught_up(&mut self) {
+        self.state.caught_up();
+    }
+
     /// What the operator has been asked, and is to be asked; whether anything moved.
     pub(super) fn poll(
         &mut self,

@@ -31,6 +31,8 @@ pub(super) struct State {
     calling: Option<Calling>,
     /// A message was refused for want of room in the queue; those after it must not get ahead of its resend.
     shedding: bool,
+    /// Receivers of messages that failed, until everything that had been received by then has been looked at.
+    failed: Vec<i64>,
     /// Where the user's stream is; a guest has none.
     pub(super) position: Option<Position>,
 }
@@ -67,6 +69,7 @@ impl State {
             bytes: 0,
             calling: None,
             shedding: false,
+            failed: Vec::new(),
             position: None,
         }
     }
@@ -100,7 +103,15 @@ impl State {
         Ok(())
     }
 
+    /// Nothing more has been received for the moment: what comes now may be a resend.
+    pub(super) fn caught_up(&mut self) {
+        self.failed.clear();
+    }
+
     fn enqueue(&mut self, envelope: Envelope, out: &mut Outgoing) {
+        if !self.failed.is_empty() && envelope.receiver().is_some_and(|to| self.failed.contains(&to)) {
+            return out.push(request::error(&envelope.id, &behind()));
+        }
         let is_message = envelope.request.t == "message.send";
         self.shedding &= !self.queue.is_empty();
         let is_full = !self.queue.is_empty()
@@ -159,17 +170,20 @@ impl State {
             Ok(d) => out.push(request::answer("ack", &calling.id, d)),
             Err(refusal) => {
                 out.push(request::error(&calling.id, refusal));
-                if refusal.code == RefusalCode::TryLater && calling.receiver.is_some() {
-                    self.refuse_messages(calling.receiver, refusal, out);
+                if refusal.code == RefusalCode::TryLater
+                    && let Some(receiver) = calling.receiver
+                {
+                    self.refuse_messages(receiver, refusal, out);
+                    self.failed.push(receiver);
                 }
             }
         }
     }
 
     /// Messages to one receiver that were received after one that failed would get ahead of its resend.
-    fn refuse_messages(&mut self, receiver: Option<i64>, refusal: &Refusal, out: &mut Outgoing) {
+    fn refuse_messages(&mut self, receiver: i64, refusal: &Refusal, out: &mut Outgoing) {
         self.queue.retain(|envelope| {
-            let behind = envelope.receiver() == receiver;
+            let behind = envelope.receiver() == Some(receiver);
             if behind {
                 self.bytes -= envelope.len();
                 out.push(request::error(&envelope.id, refusal));
@@ -184,6 +198,14 @@ fn second_hello() -> Refusal {
         code: RefusalCode::BadRequest,
         message: Cow::Borrowed("This connection has said hello already."),
         retry_after: None,
+    }
+}
+
+fn behind() -> Refusal {
+    Refusal {
+        code: RefusalCode::TryLater,
+        message: Cow::Borrowed("A message to the same user, sent before this one, has failed."),
+        retry_after: Some(1.0),
     }
 }
 

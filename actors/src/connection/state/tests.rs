@@ -165,15 +165,20 @@ fn messages_behind_one_that_failed_fail_with_it() {
         .unwrap();
     talk.state.answered(Err(&try_later()), &mut talk.out);
     assert_eq!(talk.said(), ["err 1", "err 3"]);
+    // Received before the failure, not looked at yet.
+    talk.send("behind", 7);
+    talk.send("apart", 8);
+    assert_eq!(talk.said(), ["err behind"]);
     // What comes after the failure may be the client's resend.
+    talk.state.caught_up();
     talk.send("5", 7);
     let mut order = Vec::new();
     while let Some(request) = talk.call() {
         order.push(request.t);
         talk.state.answered(Ok("{}"), &mut talk.out);
     }
-    assert_eq!(talk.said(), ["ack 2", "ack 4", "ack 5"]);
-    assert_eq!(order, ["message.send", "message.read", "message.send"]);
+    assert_eq!(talk.said(), ["ack 2", "ack 4", "ack apart", "ack 5"]);
+    assert_eq!(order, ["message.send", "message.read", "message.send", "message.send"]);
 }
 
 #[test]
