@@ -36,7 +36,12 @@ pub async fn set_follow(call: Call) -> Result<HttpResponse, ApiError> {
             news.also(move |hub| hub.unfriended(user, other))
         }
     };
-    match call.tell(set, news).await?.0 {
+    let told = call.tell(set, news).await;
+    if !on && matches!(told, Err(ApiError::Unavailable)) {
+        // It may have been done all the same. Told too often, friends ask for each other's presence once more.
+        call.app.hub.unfriended(user, other);
+    }
+    match told?.0 {
         Change::Unknown => Err(ApiError::NotFound("this user")),
         Change::Made | Change::Nothing => Ok(success(Nothing {})),
     }
