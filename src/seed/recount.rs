@@ -56,11 +56,11 @@ const FORBIDDEN: [(&str, &str); 10] = [
     ),
     (
         "the next ids or the publish clock are behind",
-        "clocks WHERE last_ms < (SELECT MAX(publish_time) FROM videos) \
+        "clocks WHERE name = 'publish' AND (last_ms < (SELECT MAX(publish_time) FROM videos) \
          OR (SELECT MAX(id) FROM users) >= (SELECT next_id FROM id_blocks WHERE kind = 'user') \
          OR (SELECT MAX(id) FROM videos) >= (SELECT next_id FROM id_blocks WHERE kind = 'video') \
          OR (SELECT MAX(id) FROM comments) >= (SELECT next_id FROM id_blocks WHERE kind = 'comment') \
-         OR (SELECT MAX(id) FROM messages) >= (SELECT next_id FROM id_blocks WHERE kind = 'message')",
+         OR (SELECT MAX(id) FROM messages) >= (SELECT next_id FROM id_blocks WHERE kind = 'message'))",
     ),
 ];
 
