@@ -54,7 +54,11 @@ fn whoever_is_no_friend_any_more_is_not_watched() {
         let _other = world.hub.watch_presence(UserId(2), &[UserId(1)], Arc::clone(&other));
         let before = world.hub.unfriendings();
         world.hub.unfriended(UserId(2), UserId(1));
-        assert_ne!(world.hub.unfriendings(), before, "whoever is about to watch looks again");
+        assert_ne!(
+            world.hub.unfriendings(),
+            before,
+            "whoever is about to watch looks again"
+        );
         let seats: Vec<_> = (1..=3)
             .map(|user| world.hub.attach(UserId(user), 1, outbox()))
             .collect();
