@@ -37,7 +37,12 @@ pub async fn set_follow(call: Call) -> Result<HttpResponse, ApiError> {
         }
     };
     let write = call.tell(set, news);
-    match call.app.rows.following(user, other).during(write).await?.0 {
+    let told = call.app.rows.following(user, other).during(write).await;
+    if !on && matches!(told, Err(ApiError::Unavailable)) {
+        // It may have been done all the same. Told too often, friends ask for each other's presence once more.
+        call.app.hub.unfriended(user, other);
+    }
+    match told?.0 {
         Change::Unknown => Err(ApiError::NotFound("this user")),
         Change::Made | Change::Nothing => Ok(success(Nothing {})),
     }
