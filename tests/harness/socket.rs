@@ -256,7 +256,7 @@ mod tests {
 
     /// A server that upgrades one connection, sends `bytes`, and gives back everything that the client sent until it
     /// ended; it does not end by itself before the client has sent `wanted` bytes.
-    fn server(bytes: Vec<u8>, wanted: usize) -> (Site, JoinHandle<Vec<u8>>) {
+    fn server(bytes: Vec<u8>, wanted: usize) -> (Site, JoinHandle<(Vec<u8>, TcpStream)>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let site = Site::at(listener.local_addr().unwrap());
         let thread = std::thread::spawn(move || {
@@ -273,7 +273,8 @@ mod tests {
             stream.write_all(&[head.as_bytes(), &bytes].concat()).unwrap();
             let mut got = vec![0; wanted];
             stream.read_exact(&mut got).unwrap();
-            got
+            // Not closed before somebody joins: what the client still sends would be answered with a reset.
+            (got, stream)
         });
         (site, thread)
     }
@@ -334,7 +335,7 @@ mod tests {
         let mut socket = Socket::over(raw);
         assert_eq!(socket.frame(), json!({"t": "x"}));
         socket.close();
-        assert_eq!(server.join().unwrap(), [pong, close.clone(), close].concat());
+        assert_eq!(server.join().unwrap().0, [pong, close.clone(), close].concat());
     }
 
     #[test]
@@ -344,7 +345,7 @@ mod tests {
         assert_eq!(raw.frame().unwrap().payload, br#"{"t":"x"}"#);
         assert_eq!(raw.wait(Duration::from_millis(1)), Incoming::Nothing);
         raw.put(b"\x81\x80ab").unwrap();
-        assert_eq!(server.join().unwrap(), b"\x81\x80ab");
+        assert_eq!(server.join().unwrap().0, b"\x81\x80ab");
         assert_eq!(raw.frame(), None, "the server has ended");
     }
 }
