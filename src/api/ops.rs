@@ -33,7 +33,8 @@ pub async fn healthz() -> HttpResponse {
 }
 
 /// `GET /readyz`: requests can be served now. 503 while the database is away or the server is stopping, so that a load
-/// balancer sends them elsewhere. How many likes wait, and why, stands in both answers: it matters most in the second.
+/// balancer sends them elsewhere. How many likes wait, and why, and how many are connected stands in both answers: it
+/// matters most in the second.
 pub async fn readyz(app: Data<App>) -> HttpResponse {
     let error = if app.draining.load(Ordering::Relaxed) {
         Some(ApiError::Unavailable)
@@ -41,10 +42,15 @@ pub async fn readyz(app: Data<App>) -> HttpResponse {
         app.store.ping().await.err().map(ApiError::from)
     };
     match error {
-        None => HttpResponse::Ok().json(json!({ "status": "ready", "likes": likes(&app) })),
+        None => HttpResponse::Ok().json(json!({
+            "status": "ready",
+            "likes": likes(&app),
+            "sockets": sockets(&app),
+        })),
         Some(error) => HttpResponse::ServiceUnavailable().json(NotReady {
             failure: Failure::of(&error),
             likes: likes(&app),
+            sockets: sockets(&app),
         }),
     }
 }
@@ -53,20 +59,48 @@ pub async fn readyz(app: Data<App>) -> HttpResponse {
 struct NotReady {
     #[serde(flatten)]
     failure: Failure,
-    likes: serde_json::Value,
+    likes: Likes,
+    sockets: serde_json::Value,
+}
+
+/// How many are there: sockets of all kinds, those that have not said hello, users who are online with their connections
+/// (long polls included), and videos that are watched.
+fn sockets(app: &App) -> serde_json::Value {
+    let (sockets, hub) = (app.sockets.status(), app.hub.status());
+    json!({
+        "open": sockets.open,
+        "without_hello": sockets.waiting,
+        "users": hub.users,
+        "connections": hub.connections,
+        "rooms": hub.rooms,
+    })
 }
 
 /// How the likes' way to the database goes. A flush that fails does not make the server unready: likes go on, and count.
-fn likes(app: &App) -> serde_json::Value {
+fn likes(app: &App) -> Likes {
     let status = app.counters.status();
-    json!({
-        "waiting": status.waiting,
-        "oldest_ms": status.oldest_ms,
-        "failures": status.failures,
-        "problem": status.problem.map(|problem| format!("{problem:?}").to_lowercase()),
-        "set_aside": status.quarantined,
-        "dropped": status.dropped,
-    })
+    Likes {
+        waiting: status.waiting,
+        oldest_ms: status.oldest_ms,
+        failures: status.failures,
+        problem: status.problem.map(|problem| format!("{problem:?}").to_lowercase()),
+        set_aside: status.quarantined,
+        dropped: status.dropped,
+    }
+}
+
+#[derive(Serialize)]
+struct Likes {
+    waiting: usize,
+    /// Absent while none wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    oldest_ms: Option<i64>,
+    failures: u64,
+    /// Absent after a good flush.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    problem: Option<String>,
+    set_aside: u64,
+    dropped: u64,
 }
 
 #[derive(Serialize)]

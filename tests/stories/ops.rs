@@ -19,6 +19,12 @@ fn probes_answer(kind: Kind) {
         assert_eq!(post.status, 405, "{path}");
         assert!(post.text().contains("\"status_code\":1004"), "{path}: {}", post.text());
     }
+    let ann = world.register("ann");
+    let _sockets = (ann.socket(), ann.socket());
+    assert_eq!(
+        world.get("/readyz").json()["sockets"],
+        serde_json::json!({ "open": 2, "without_hello": 0, "users": 1, "connections": 2, "rooms": 0 })
+    );
     let version = world.get("/version");
     assert_eq!(version.status, 200);
     assert!(version.text().contains(env!("CARGO_PKG_VERSION")), "{}", version.text());
