@@ -261,9 +261,9 @@ settings! {
         read: |text| value::number(text, 1, 1_000_000);
         show: usize::to_string;
     }
-    /// Sockets that have not said hello yet.
+    /// Sockets that have not said hello yet; more than one address may have, so that nobody alone can take all of them.
     sockets_without_hello: usize {
-        default: 1_024, "1024";
+        default: 4_096, "4096";
         accepts: "whole numbers from 1 to 1000000";
         read: |text| value::number(text, 1, 1_000_000);
         show: usize::to_string;
