@@ -268,3 +268,26 @@ async fn who_follows_too_many_is_asked_about_page_by_page() {
     assert!(page.follows.unwrap().contains(ANN.0));
     assert!(world.cost(world.look()).await <= 1);
 }
+
+#[test]
+fn a_runtime_that_ends_before_its_read_began_keeps_nobody_waiting() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let staying = runtime();
+    let world = staying.block_on(World::new());
+    let ending = runtime();
+    ending.block_on(async {
+        let mut look = Box::pin(world.look());
+        // Once: the read has its task, which never runs.
+        assert!(futures_util::poll!(&mut look).is_pending());
+    });
+    drop(ending);
+    staying.block_on(async {
+        let look = tokio::time::timeout(Duration::from_secs(10), world.look());
+        look.await.expect("the lane is free");
+    });
+}
