@@ -85,6 +85,8 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
 
 async fn delete(call: &Call, video: VideoId) -> Result<HttpResponse, ApiError> {
     let comment = CommentId(call.params.required_id("comment_id")?);
+    // Before anything is taken out of memory for somebody without a token.
+    call.user()?;
     let now = now_ms();
     let touch = call.app.rows.touch_video(video);
     let hold = touch.hold();
