@@ -54,8 +54,8 @@ struct Inner {
 
 /// The users somebody follows, or the videos somebody likes.
 pub struct Ids {
-    /// Ascending.
-    sorted: Vec<i64>,
+    /// Ascending; no more memory than is weighed.
+    sorted: Box<[i64]>,
     /// False where there are too many to keep.
     whole: bool,
     /// What the store has of the ledger, at least.
@@ -65,6 +65,7 @@ pub struct Ids {
 impl Ids {
     fn of(mut sorted: Vec<i64>, whole: bool, mark: i64) -> Self {
         sorted.sort_unstable();
+        let sorted = sorted.into_boxed_slice();
         Self { sorted, whole, mark }
     }
 

@@ -41,7 +41,10 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
     call.user()?;
     let (id, created_at): (CommentId, _) = (call.app.store.next_id().await?, now_ms());
     let text = content.clone();
+    let touch = call.app.rows.touch_video(video_id);
+    let hold = touch.hold();
     let insert = move |connection: &mut DbConnection, user_id| {
+        let _ = &hold;
         let comment = NewComment {
             id,
             video_id,
@@ -66,7 +69,7 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
         News::from(std::mem::take(&mut posted.events)).also(move |hub| hub.commented(video_id, Some(comment)))
     };
     let write = call.tell(insert, news);
-    let posted = call.app.rows.touch_video(video_id).during(write).await?;
+    let posted = touch.during(write).await?;
     let author = posted.ok_or(ApiError::NotFound("this video"))?.user;
     // Nobody follows themselves, and the comment's user is the viewer.
     let user = User::new(author, &call.lens().look(None, Flags::default()))?;
@@ -82,14 +85,21 @@ async fn post(call: &Call, video_id: VideoId) -> Result<HttpResponse, ApiError> 
 
 async fn delete(call: &Call, video: VideoId) -> Result<HttpResponse, ApiError> {
     let comment = CommentId(call.params.required_id("comment_id")?);
+    // Before anything is taken out of memory for somebody without a token.
+    call.user()?;
     let now = now_ms();
-    let delete = move |connection: &mut DbConnection, user| comments::delete(connection, comment, video, user, now);
+    let touch = call.app.rows.touch_video(video);
+    let hold = touch.hold();
+    let delete = move |connection: &mut DbConnection, user| {
+        let _ = &hold;
+        comments::delete(connection, comment, video, user, now)
+    };
     let news = move |deleted: &mut Deleted| match deleted {
         Deleted::Yes(Change::Made) => News::default().also(move |hub| hub.commented(video, None)),
         _ => News::default(),
     };
     let write = call.tell(delete, news);
-    match call.app.rows.touch_video(video).during(write).await? {
+    match touch.during(write).await? {
         Deleted::Yes(Change::Made | Change::Nothing) => Ok(success(Nothing {})),
         Deleted::Yes(Change::Unknown) => Err(ApiError::NotFound("this comment")),
         Deleted::NotYours => Err(ApiError::Forbidden("only its author can delete a comment")),

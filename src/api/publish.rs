@@ -164,9 +164,14 @@ async fn store(call: &Call, user: UserId, title: String, file: Received) -> Resu
         };
         News::default().also(move |hub| hub.published(video))
     };
-    let publish = move |connection: &mut DbConnection| videos::publish(connection, &video, now_ms());
+    let touch = app.rows.publishing(user);
+    let hold = touch.hold();
+    let publish = move |connection: &mut DbConnection| {
+        let _ = &hold;
+        videos::publish(connection, &video, now_ms())
+    };
     let write = app.commit(publish, news);
-    match app.rows.publishing(user).during(write).await {
+    match touch.during(write).await {
         Ok(_) => {
             kept.commit();
             Ok(())

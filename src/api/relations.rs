@@ -25,8 +25,13 @@ pub async fn set_follow(call: Call) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::invalid("one can't follow oneself"));
     }
     let now = now_ms();
-    let set = move |connection: &mut DbConnection, user| follows::set(connection, user, other, on, now);
     let user = UserId(claims.user_id);
+    let touch = call.app.rows.following(user, other);
+    let hold = touch.hold();
+    let set = move |connection: &mut DbConnection, user| {
+        let _ = &hold;
+        follows::set(connection, user, other, on, now)
+    };
     let news = move |(_, events): &mut (Change, Vec<Event>)| {
         let news = News::from(std::mem::take(events));
         // Whatever the row said before: from now on they are not friends.
@@ -37,7 +42,7 @@ pub async fn set_follow(call: Call) -> Result<HttpResponse, ApiError> {
         }
     };
     let write = call.tell(set, news);
-    let told = call.app.rows.following(user, other).during(write).await;
+    let told = touch.during(write).await;
     if !on && matches!(told, Err(ApiError::Unavailable)) {
         // It may have been done all the same. Told too often, friends ask for each other's presence once more.
         call.app.hub.unfriended(user, other);

@@ -52,25 +52,40 @@ impl Versions {
         };
         if begin {
             // A task of its own: whoever happened to come first may go away, the others still wait.
-            tokio::spawn(self.clone().look());
+            let looking = Looking {
+                versions: self.clone(),
+                armed: true,
+            };
+            tokio::spawn(looking.look());
         }
         answer
             .await
             .unwrap_or_else(|_| Err(StoreError::Unavailable("the server is stopping".into())))
     }
 
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Armed while the task runs, from before it begins: where it is dropped half-way, or a runtime that ends never runs it,
+/// those that wait are told at once and the next request begins anew.
+struct Looking {
+    versions: Versions,
+    armed: bool,
+}
+
+impl Looking {
     /// Looks until nobody waits.
-    async fn look(self) {
-        // Also when the runtime ends under it: the next request begins anew, and those that waited are told.
-        let looking = Looking(&self);
+    async fn look(mut self) {
         loop {
             let group = {
-                let mut state = self.lock();
+                let mut state = self.versions.lock();
                 let count = state.waiting.len().min(GROUP);
                 if count == 0 {
                     state.looking = false;
                     // From here on the next request begins anew, and its task is none of this guard's business.
-                    std::mem::forget(looking);
+                    self.armed = false;
                     return;
                 }
                 state.waiting.drain(..count).collect::<Vec<_>>()
@@ -78,8 +93,8 @@ impl Versions {
             let mut ids: Vec<UserId> = group.iter().map(|(user, _)| *user).collect();
             ids.sort_unstable();
             ids.dedup();
-            let found = self
-                .store
+            let store = &self.versions.store;
+            let found = store
                 .read(move |connection| users::token_versions(connection, &ids))
                 .await;
             for (user, sender) in group {
@@ -88,20 +103,15 @@ impl Versions {
             }
         }
     }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-/// Armed while the task runs: where it is dropped half-way, those that wait are told at once.
-struct Looking<'a>(&'a Versions);
-
-impl Drop for Looking<'_> {
+impl Drop for Looking {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.looking = false;
-        state.waiting.clear();
+        if self.armed {
+            let mut state = self.versions.lock();
+            state.looking = false;
+            state.waiting.clear();
+        }
     }
 }
 

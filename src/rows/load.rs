@@ -95,7 +95,9 @@ pub(super) async fn load(rows: &Rows, lane: usize, want: Want) -> Answer {
     };
     if begin {
         // A task of its own: whoever happened to come first may go away, the others still wait.
-        tokio::spawn(read(rows.clone(), lane));
+        let rows = rows.clone();
+        let armed = true;
+        tokio::spawn(read(Reading { rows, lane, armed }));
     }
     answer
         .await
@@ -103,21 +105,20 @@ pub(super) async fn load(rows: &Rows, lane: usize, want: Want) -> Answer {
 }
 
 /// Reads until nobody waits.
-async fn read(rows: Rows, lane: usize) {
-    let reading = Reading(rows.lane(lane));
+async fn read(mut reading: Reading) {
     loop {
         let group = {
-            let mut state = rows.lane(lane).lock();
+            let mut state = reading.rows.lane(reading.lane).lock();
             let count = state.waiting.len().min(GROUP);
             if count == 0 {
                 state.reading = false;
                 // From here on the next request begins anew, and its task is none of this guard's business.
-                std::mem::forget(reading);
+                reading.armed = false;
                 return;
             }
             state.waiting.drain(..count).collect::<Vec<_>>()
         };
-        let found = rows.read(Want::join(&group)).await;
+        let found = reading.rows.read(Want::join(&group)).await;
         for (_, sender) in group {
             // Whoever has gone needs no answer.
             let _ = sender.send(share(&found));
@@ -125,14 +126,21 @@ async fn read(rows: Rows, lane: usize) {
     }
 }
 
-/// Armed while the task runs: where it is dropped half-way, those that wait are told at once.
-struct Reading<'a>(&'a Lane);
+/// Armed while the task runs, from before it begins: where it is dropped half-way, or a runtime that ends never runs it,
+/// those that wait are told at once and the lane is free.
+struct Reading {
+    rows: Rows,
+    lane: usize,
+    armed: bool,
+}
 
-impl Drop for Reading<'_> {
+impl Drop for Reading {
     fn drop(&mut self) {
-        let mut state = self.0.lock();
-        state.reading = false;
-        state.waiting.clear();
+        if self.armed {
+            let mut state = self.rows.lane(self.lane).lock();
+            state.reading = false;
+            state.waiting.clear();
+        }
     }
 }
 

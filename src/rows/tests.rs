@@ -196,6 +196,44 @@ async fn a_caller_that_went_away_leaves_its_rows_unkept_until_the_deadline() {
 }
 
 #[tokio::test]
+async fn a_transaction_that_outlasts_every_deadline_is_seen_when_it_commits() {
+    let world = World::new().await;
+    let (has_begun, begun) = std::sync::mpsc::channel();
+    let (go, go_on) = std::sync::mpsc::channel::<()>();
+    let go_on = Mutex::new(go_on);
+    let touch = world.rows.following(BEN, ANN);
+    let hold = touch.hold();
+    let store = world.store.clone();
+    let slow = async move {
+        store
+            .write(move |connection| {
+                let _ = &hold;
+                has_begun.send(()).unwrap();
+                // As behind somebody else's lock.
+                go_on.lock().unwrap().recv().unwrap();
+                follows::set(connection, BEN, ANN, true, 1)
+            })
+            .await
+    };
+    // A client that hangs up; the transaction goes on.
+    let gone = tokio::spawn(touch.during(slow));
+    tokio::task::spawn_blocking(move || begun.recv())
+        .await
+        .unwrap()
+        .unwrap();
+    gone.abort();
+    gone.await.unwrap_err();
+    tokio::time::sleep(world.rows.linger() + Duration::from_millis(200)).await;
+    assert!(!world.look().await.1);
+    go.send(()).unwrap();
+    // The one writer does one after the other.
+    world.store.write(|_| Ok(())).await.unwrap();
+    assert!(world.look().await.1);
+    world.look().await;
+    assert_eq!(world.cost(world.look()).await, 0, "and is kept again");
+}
+
+#[tokio::test]
 async fn many_who_miss_the_same_share_a_read() {
     let world = World::new().await;
     world.publish(1).await;
@@ -229,4 +267,27 @@ async fn who_follows_too_many_is_asked_about_page_by_page() {
     let page = world.rows.page(&places, Some(BEN), Ask::Kept).await.unwrap();
     assert!(page.follows.unwrap().contains(ANN.0));
     assert!(world.cost(world.look()).await <= 1);
+}
+
+#[test]
+fn a_runtime_that_ends_before_its_read_began_keeps_nobody_waiting() {
+    let runtime = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
+    let staying = runtime();
+    let world = staying.block_on(World::new());
+    let ending = runtime();
+    ending.block_on(async {
+        let mut look = Box::pin(world.look());
+        // Once: the read has its task, which never runs.
+        assert!(futures_util::poll!(&mut look).is_pending());
+    });
+    drop(ending);
+    staying.block_on(async {
+        let look = tokio::time::timeout(Duration::from_secs(10), world.look());
+        look.await.expect("the lane is free");
+    });
 }

@@ -70,8 +70,9 @@ impl Timeline {
         let publishing = self.publishing.load(Ordering::SeqCst) > 0;
         let run = self.run.read().unwrap_or_else(PoisonError::into_inner);
         let newest = run.places.last().map_or(i64::MIN, |place| place.0);
-        // A page that begins within the run lacks nothing, whatever is newer.
-        let within = latest.is_some_and(|latest| latest <= newest);
+        // A page that begins within the run lacks nothing, whatever is newer. A time in the future that no video has is no
+        // beginning, also where the clock has stepped back and there are videos past it.
+        let within = latest.is_some_and(|latest| latest <= newest && (latest <= now || run.has(latest)));
         let fresh = || {
             run.checked
                 .is_some_and(|(stamp, at)| stamp == current && at.elapsed() < MAX_AGE)
@@ -140,6 +141,10 @@ impl Timeline {
 }
 
 impl Run {
+    fn has(&self, time: i64) -> bool {
+        self.places.binary_search_by_key(&time, |place| place.0).is_ok()
+    }
+
     fn page(&self, latest: Option<i64>, now: i64, limit: usize) -> Page {
         let before = match latest {
             None => i64::MAX,
@@ -224,6 +229,18 @@ mod tests {
         looked(&timeline, &[10, NOW + 5, NOW + 6]);
         assert_eq!(page(&timeline, Some(NOW + 6)), is(&[NOW + 5, 10]));
         assert_eq!(page(&timeline, Some(NOW + 7)), is(&[NOW + 6, NOW + 5, 10]));
+    }
+
+    #[test]
+    fn a_time_in_the_future_before_the_newest_misses_nothing() {
+        let timeline = Timeline::default();
+        looked(&timeline, &[10, NOW + 5]);
+        timeline.begin();
+        timeline.end();
+        assert_eq!(page(&timeline, Some(NOW + 4)), Page::Behind, "that is the first page");
+        assert_eq!(page(&timeline, Some(NOW + 5)), is(&[10]), "and that one is not");
+        looked(&timeline, &[10, NOW + 5, NOW + 6]);
+        assert_eq!(page(&timeline, Some(NOW + 4)), is(&[NOW + 6, NOW + 5, 10]));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a request costs the database: a fixed number of statements, whatever the length of the answer.
 
 use crate::harness::clip::CLIP;
-use crate::harness::{Kind, Persona, World, on_both_stores};
+use crate::harness::{Kind, Persona, Reply, World, on_both_stores};
 
 on_both_stores!(
     a_feed_page_costs_the_same_for_3_and_30_videos,
@@ -77,6 +77,15 @@ fn what_is_hot_costs_nothing(kind: Kind) {
     );
     world.guest().page(&"");
     assert_eq!(world.statements_of(|| world.guest().page(&"")).0, 0);
+    let (video, guest) = (viewer.feed()[0].id, world.guest());
+    let refusals: [&dyn Fn() -> Reply; 3] = [&|| guest.uncomment(video, 1), &|| guest.comment(video, "nice"), &|| {
+        guest.relate(other.id, 1)
+    }];
+    for refusal in refusals {
+        refusal().refused();
+        let cost = world.statements_of(|| world.feed()).0;
+        assert_eq!(cost, 0, "who has no token takes nothing out of memory");
+    }
 
     other.comments(&viewer.feed()[0], "nice");
     let (cost, _) = world.statements_of(|| world.feed());
