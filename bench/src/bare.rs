@@ -186,6 +186,7 @@ pub async fn serve(workers: Option<usize>) -> anyhow::Result<()> {
 
 /// The bare server as a child process. Dropped, it ends.
 pub struct Bare {
+    program: std::path::PathBuf,
     child: Child,
     address: SocketAddr,
 }
@@ -211,11 +212,17 @@ impl Bare {
         let address = line.trim().parse();
         // Made first, so that the child ends also when it said nonsense.
         let bare = Self {
+            program: program.to_owned(),
             child,
             address: address.as_ref().copied().unwrap_or_else(|_| ([127, 0, 0, 1], 0).into()),
         };
         address.context("the bare server did not say where it listens")?;
         Ok(bare)
+    }
+
+    /// Another one, whose memory nobody has used yet.
+    pub fn fresh(&self) -> anyhow::Result<Self> {
+        Self::start(&self.program, None)
     }
 
     /// Where it listens.

@@ -144,6 +144,9 @@ pub struct CeilingOutcome {
     pub p99: Spread,
     /// The bare server's processor time for an operation.
     pub cpu_micros: Option<Spread>,
+    /// Bytes of the bare server's memory for a connection.
+    #[serde(default)]
+    pub rss_each: Option<Spread>,
 }
 
 impl CeilingOutcome {
@@ -155,6 +158,7 @@ impl CeilingOutcome {
             p50: Spread::of(rounds.iter().map(|round| round.p50))?,
             p99: Spread::of(rounds.iter().map(|round| round.p99))?,
             cpu_micros: Spread::of(rounds.iter().filter_map(|round| round.cpu_micros)),
+            rss_each: Spread::of(rounds.iter().filter_map(|round| round.rss_each)),
         })
     }
 }

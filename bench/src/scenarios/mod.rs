@@ -1,5 +1,6 @@
-//! The scenarios over the REST contract, a file each.
+//! The scenarios, a file each.
 
+pub mod chat;
 pub mod feed;
 pub mod like_storm;
 pub mod login_storm;
