@@ -2,6 +2,7 @@
 
 pub mod chat;
 pub mod feed;
+pub mod idle;
 pub mod like_storm;
 pub mod login_storm;
 pub mod mix;
