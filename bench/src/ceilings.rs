@@ -4,6 +4,7 @@
 //! checks asks the bare server, in turn with the rounds of the targets; the disk and the hash are measured by themselves.
 
 mod echo;
+mod fan;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -47,6 +48,8 @@ pub enum Ceiling {
     Hash,
     /// 64 bytes to a bare socket and back, one after the other on every connection.
     SocketEcho,
+    /// A text of 200 bytes from a bare socket to all others, the next when everybody has it.
+    SocketFan,
     /// Bare sockets that only stay: how fast they come, and the memory that each takes.
     SocketIdle,
 }
@@ -70,7 +73,7 @@ pub struct CeilingRound {
 
 impl Ceiling {
     /// All, in the order of tables.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::BareGet,
         Self::BarePost,
         Self::BareFeed,
@@ -78,6 +81,7 @@ impl Ceiling {
         Self::Fdatasync,
         Self::Hash,
         Self::SocketEcho,
+        Self::SocketFan,
         Self::SocketIdle,
     ];
 
@@ -91,6 +95,7 @@ impl Ceiling {
             Self::Fdatasync => "fdatasync after 4 KiB",
             Self::Hash => "Argon2id 19 MiB",
             Self::SocketEcho => "bare socket echo, 64 B",
+            Self::SocketFan => "bare socket fan-out, 200 B",
             Self::SocketIdle => "bare socket, idle",
         }
     }
@@ -108,6 +113,7 @@ impl Ceiling {
                 tokio::task::spawn_blocking(move || hash_loop(threads, length)).await?
             }
             Self::SocketEcho => echo::measure(bench).await,
+            Self::SocketFan => fan::measure(bench).await,
             Self::SocketIdle => echo::idle(bench).await,
             Self::BareGet | Self::BarePost | Self::BareFeed | Self::BareFeedRead => bench.ask(self, length).await,
         }

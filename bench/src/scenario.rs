@@ -14,7 +14,7 @@ use crate::display::Display;
 use crate::drive::{Behaviour, Driver, Load, Pace};
 use crate::peer::Peer;
 use crate::procfs::{self, Usage};
-use crate::scenarios::{chat, feed, idle, like_storm, login_storm, mix, user_info};
+use crate::scenarios::{chat, fan_out, feed, idle, live_counters, like_storm, login_storm, mix, user_info};
 use crate::settings::Settings;
 use crate::stats::{Lane, Window};
 use crate::units::{micros, show_bytes, show_micros, show_percent, show_rate, whole};
@@ -165,13 +165,15 @@ impl Check {
 }
 
 /// All scenarios, in the order in which `run all` takes them.
-pub fn all() -> [&'static dyn Scenario; 7] {
+pub fn all() -> [&'static dyn Scenario; 9] {
     [
         &user_info::UserInfo,
         &feed::FeedPages,
         &like_storm::LikeStorm,
         &mix::Mix,
         &chat::Chat,
+        &fan_out::FanOut,
+        &live_counters::LiveCounters,
         &idle::Idle,
         &login_storm::LoginStorm,
     ]

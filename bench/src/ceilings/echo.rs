@@ -23,7 +23,7 @@ const OPENING: usize = 64;
 const FIRST: usize = 16;
 
 /// Opens connections, a bounded number at once. Gives them back with how long each took, in nanoseconds.
-async fn open(target: &Target, path: &str, count: usize) -> Result<Vec<(Socket, u64)>, Failure> {
+pub async fn open(target: &Target, path: &str, count: usize) -> Result<Vec<(Socket, u64)>, Failure> {
     let doors = tokio::sync::Semaphore::new(OPENING);
     let opening = (0..count).map(|_| async {
         // The semaphore is never closed.

@@ -17,7 +17,7 @@ use tokio::net::TcpStream;
 use crate::failure::{Failure, excerpt};
 use crate::http::Target;
 
-pub use session::{Data, Event, Position, Session, assert_socket, parse};
+pub use session::{Event, Position, Session, assert_socket, parse};
 
 /// The example of RFC 6455, 1.3, instead of a nonce: it protects from proxies that cache, of which none stands here, and
 /// the answer to it is known without SHA-1.

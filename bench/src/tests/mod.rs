@@ -25,6 +25,7 @@ fn settings() -> Settings {
         duration: Duration::from_millis(250),
         rounds: 1,
         rate: None,
+        stalled: 0.0,
         seed: 1,
         threads: 1,
         hash_threads: 1,
