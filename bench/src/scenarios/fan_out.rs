@@ -1,5 +1,6 @@
-//! Scenario 6: one author, many who hear of it: comments on a video that thousands watch.
+//! Scenario 6: a few authors, many who hear of them: comments on videos that thousands watch.
 //!
+//! A room passes on a bounded number of comments a second, so everybody watches several, and no room gets more than that.
 //! Everybody who reads must get the comments in order, none twice, with the text that was sent. Comments in a room are
 //! ephemeral events, which a server may drop for a slow reader: what did not come is shown as the share that was
 //! delivered. A second phase has readers who stopped reading, which must not harm the others.
@@ -26,6 +27,12 @@ use crate::units::{float, index, float_len, ratio};
 
 /// How long a closed loop waits for the last reader before it goes on.
 const LAST: Duration = Duration::from_secs(1);
+/// Videos that everybody watches: as many as one connection may.
+const ROOMS: usize = 16;
+/// Who comments, each on its share of the videos.
+const AUTHORS: usize = 4;
+/// Between two comments in a room of a closed loop: below the twenty a second that a room of Ovation passes on.
+const APART: Duration = Duration::from_millis(56);
 const DELIVERY: usize = 0;
 const ALL: usize = 1;
 const COMMENT: usize = 2;
@@ -58,13 +65,14 @@ impl Scenario for FanOut {
             let watchers = settings.connections.unwrap_or(settings.by_world(32, 1_000, 10_000));
             ensure!(watchers > 0, "fan-out needs a connection");
             let pages = walk(stage.peer.target(), 1).await?;
-            let first = pages.first().and_then(|page| page.videos.first());
-            let (video, _) = first.context("the target has no videos: publish some, or let the bench start it with a world")?;
-            let accounts = stage.peer.accounts(1, stage.display).await?;
-            let author = accounts.first().context("no user to comment")?;
+            let page = pages.first();
+            let page = page.context("the target has no videos: publish some, or let the bench start it with a world")?;
+            let videos: Arc<[i64]> = page.videos.iter().map(|(id, _)| *id).take(ROOMS).collect();
+            let authors = stage.peer.accounts(AUTHORS.min(videos.len()), stage.display).await?;
+            ensure!(!authors.is_empty(), "fan-out needs a user who comments");
             Ok(Box::new(Hall {
-                video: *video,
-                author: Arc::clone(author),
+                videos,
+                authors,
                 watchers,
                 run: rand::random(),
                 said: 0,
@@ -74,8 +82,8 @@ impl Scenario for FanOut {
 }
 
 struct Hall {
-    video: i64,
-    author: Arc<Account>,
+    videos: Arc<[i64]>,
+    authors: Vec<Arc<Account>>,
     watchers: usize,
     /// Tells the comments of this run from those of others.
     run: u32,
@@ -92,8 +100,7 @@ struct Posting {
 
 /// What the two sides of a phase share.
 struct Scene {
-    video: i64,
-    author: Arc<Account>,
+    videos: Arc<[i64]>,
     target: Target,
     run: u32,
     /// Who reads.
@@ -106,7 +113,7 @@ struct Scene {
 }
 
 enum Role {
-    Author { said: u64 },
+    Author { account: Arc<Account>, rooms: Vec<usize> },
     Reader,
     Stalled,
 }
@@ -143,12 +150,11 @@ impl Hall {
         let readers = self.watchers - stalled;
         let rate = stage.settings.rate;
         let scene = Arc::new(Scene {
-            video: self.video,
-            author: Arc::clone(&self.author),
+            videos: Arc::clone(&self.videos),
             target: stage.peer.target().clone(),
             run: self.run,
             readers,
-            interval: rate.map(|rate| Duration::from_secs_f64(1.0 / rate)),
+            interval: rate.map(|rate| Duration::from_secs_f64(float_len(self.authors.len()) / rate)),
             postings: Mutex::default(),
             seen: Mutex::default(),
             complete: Notify::new(),
@@ -159,14 +165,19 @@ impl Hall {
             lanes: &["delivery", "until the last has it", "comment"],
             rate,
         };
-        let mut roles = vec![Role::Author { said: self.said }];
+        let (authors, said) = (self.authors.len(), self.said);
+        let author = |(number, account): (usize, &Arc<Account>)| Role::Author {
+            account: Arc::clone(account),
+            rooms: (number..self.videos.len()).step_by(authors).collect(),
+        };
+        let mut roles: Vec<_> = self.authors.iter().enumerate().map(author).collect();
         roles.extend((0..readers).map(|_| Role::Reader));
         roles.extend((0..stalled).map(|_| Role::Stalled));
         let life = move |role: Role, seat: Seat| {
             let scene = Arc::clone(&scene);
             async move {
                 match role {
-                    Role::Author { said } => scene.comment(&seat, said).await,
+                    Role::Author { account, rooms } => scene.comment(&seat, &account, &rooms, said).await,
                     Role::Reader => (0, scene.read(&seat, true).await),
                     Role::Stalled => (0, scene.read(&seat, false).await),
                 }
@@ -175,7 +186,8 @@ impl Hall {
         let (mut phase, left) = crew.live(roles, life).await?;
         let said = left.iter().map(|(said, _)| *said).max().unwrap_or_default();
         let got: u64 = left.iter().map(|(_, got)| *got).sum();
-        let sent = float(said.saturating_sub(self.said)) * float_len(readers);
+        let sent: u64 = left.iter().map(|(end, _)| end.saturating_sub(self.said)).sum();
+        let sent = float(sent) * float_len(readers);
         self.said = self.said.max(said);
         phase.measures.push(Measure {
             name: "delivered",
@@ -193,30 +205,39 @@ impl Scene {
         self.postings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Where a comment stands.
+    fn video(&self, number: u64) -> Option<i64> {
+        self.videos.get(index(float(number % ROOMS as u64))).copied()
+    }
+
     fn text(&self, number: u64) -> String {
         format!("bench-{:08x}-{number:010}", self.run)
     }
 
-    /// The author: the next comment once everybody has the last one, or at its time.
-    async fn comment(&self, seat: &Seat, mut said: u64) -> (u64, u64) {
+    /// An author: the next comment once everybody has the last one, or at its time.
+    async fn comment(&self, seat: &Seat, account: &Account, rooms: &[usize], mut said: u64) -> (u64, u64) {
         let window = seat.ready().await;
         let mut connection = Connection::new(self.target.clone());
         let mut due = Instant::now();
-        while due < window.end {
+        let apart = APART.div_f64(float_len(rooms.len()));
+        for room in rooms.iter().copied().cycle() {
+            if due >= window.end {
+                break;
+            }
             seat.pacer().until(due).await;
             said += 1;
+            let key = said * ROOMS as u64 + room as u64;
             let posting = Posting {
                 due,
                 missing: self.readers,
             };
-            self.postings().insert(said, posting);
+            self.postings().insert(key, posting);
             let path = format!(
                 "/douyin/comment/action/?token={}&video_id={}&action_type=1&comment_text={}",
-                self.author.token,
-                self.video,
-                self.text(said)
+                account.token,
+                self.videos[room],
+                self.text(key)
             );
-            let waiting = self.complete.notified();
             let posted = connection.post_within(window.cutoff() - Instant::now(), &path, "").await;
             match posted.and_then(Answer::ok).and_then(read_status) {
                 Ok(()) => {
@@ -231,23 +252,40 @@ impl Scene {
             due = if let Some(interval) = self.interval {
                 due + interval
             } else {
-                let limit = (Instant::now() + LAST).min(window.cutoff());
-                let _ = tokio::time::timeout_at(limit.into(), waiting).await;
-                if let Some(late) = self.postings().remove(&said) {
-                    seat.unanswered(ALL, late.due);
-                }
-                Instant::now()
+                self.wait(seat, &window, key).await;
+                Instant::now().max(due + apart)
             };
         }
-        // What is still under way has its time to arrive.
-        while !self.postings().is_empty() && Instant::now() < window.cutoff() {
+        // What is still under way in an open loop has its time to arrive.
+        let mine = |key: &u64| rooms.contains(&index(float(key % ROOMS as u64)));
+        while self.postings().keys().any(mine) && Instant::now() < window.cutoff() {
             let limit = window.cutoff().min(Instant::now() + LAST / 10);
             let _ = tokio::time::timeout_at(limit.into(), self.complete.notified()).await;
         }
-        for late in self.postings().values() {
+        for (_, late) in self.postings().iter().filter(|(key, _)| mine(key)) {
             seat.unanswered(ALL, late.due);
         }
         (said, 0)
+    }
+
+    /// Until everybody has a comment, or so long that it will not come any more.
+    async fn wait(&self, seat: &Seat, window: &Window, key: u64) {
+        let limit = (Instant::now() + LAST).min(window.cutoff());
+        loop {
+            let complete = self.complete.notified();
+            tokio::pin!(complete);
+            // Registered before the look, so that no notice is missed between the two.
+            complete.as_mut().enable();
+            if !self.postings().contains_key(&key) {
+                return;
+            }
+            if tokio::time::timeout_at(limit.into(), complete).await.is_err() {
+                if let Some(late) = self.postings().remove(&key) {
+                    seat.unanswered(ALL, late.due);
+                }
+                return;
+            }
+        }
     }
 
     /// What decides whether an operation lies in the window.
@@ -265,13 +303,13 @@ impl Scene {
     }
 
     async fn attend(&self, seat: &Seat, reads: bool, got: &mut u64) -> Result<(), Failure> {
-        let request = format!(
-            "{{\"t\":\"video.watch\",\"id\":\"1\",\"d\":{{\"video_id\":{}}}}}",
-            self.video
-        );
         let opening = async {
             let mut session = Session::open(&self.target, None, None).await?;
-            session.ask(&request, 1, |_| Ok(())).await?;
+            for (number, video) in (1..).zip(self.videos.iter()) {
+                let request =
+                    format!("{{\"t\":\"video.watch\",\"id\":\"{number}\",\"d\":{{\"video_id\":{video}}}}}");
+                session.ask(&request, number, |_| Ok(())).await?;
+            }
             Ok::<_, Failure>(session)
         };
         let mut session = seat.enter(opening).await?;
@@ -297,14 +335,15 @@ impl Scene {
     }
 
     async fn listen(&self, session: &mut Session, seat: &Seat, window: &Window, got: &mut u64) -> Result<(), Failure> {
-        let mut last = 0;
+        let mut last = [0; ROOMS];
         loop {
             let (text, at) = session.text().await?;
             let Some(number) = self.number(text)? else { continue };
-            if number <= last {
+            let last = &mut last[index(float(number % ROOMS as u64))];
+            if number <= *last {
                 return Err(Failure::Untrue(format!("comment {number} came after comment {last}")));
             }
-            last = number;
+            *last = number;
             *got += 1;
             let mut postings = self.postings();
             let Some(posting) = postings.get_mut(&number) else {
@@ -332,12 +371,12 @@ impl Scene {
             return Ok(Some(seen.0));
         }
         let event = parse(text)?;
-        if event.t != "video.comment" || event.d.video_id != Some(self.video) {
+        if event.t != "video.comment" {
             return Ok(None);
         }
         let content = event.d.comment.map(|comment| comment.content).unwrap_or_default();
         let number = content.rsplit('-').next().and_then(|number| number.parse().ok());
-        let Some(number) = number.filter(|number| content == self.text(*number)) else {
+        let Some(number) = number.filter(|number| content == self.text(*number) && event.d.video_id == self.video(*number)) else {
             return Err(Failure::Untrue(format!("a comment that nobody wrote: {content:?}")));
         };
         *seen = (number, text.as_bytes().into());

@@ -64,7 +64,6 @@ pub struct Data {
 /// A message of a page of history, or a comment.
 #[derive(Debug, Deserialize)]
 pub struct Message {
-    pub id: i64,
     #[serde(default)]
     pub from_user_id: i64,
     pub content: String,
