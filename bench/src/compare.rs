@@ -163,7 +163,11 @@ pub fn targets(outcome: &Outcome) -> Comparison {
 fn rows(a: &PeerOutcome, b: &PeerOutcome) -> Vec<Row> {
     let mut rows = Vec::new();
     for one in &a.figures {
-        let Some(other) = b.figures.iter().find(|other| (&other.lane, &other.phase) == (&one.lane, &one.phase)) else {
+        let Some(other) = b
+            .figures
+            .iter()
+            .find(|other| (&other.lane, &other.phase) == (&one.lane, &one.phase))
+        else {
             continue;
         };
         let mut row = |figure: &str, pick: fn(&FigureOutcome) -> Option<&Spread>, more_is_better, show| {

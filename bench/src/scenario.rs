@@ -14,7 +14,7 @@ use crate::display::Display;
 use crate::drive::{Behaviour, Driver, Load, Pace};
 use crate::peer::Peer;
 use crate::procfs::{self, Usage};
-use crate::scenarios::{chat, fan_out, feed, idle, live_counters, like_storm, login_storm, mix, user_info};
+use crate::scenarios::{chat, fan_out, feed, idle, like_storm, live_counters, login_storm, mix, user_info};
 use crate::settings::Settings;
 use crate::stats::{Lane, Window};
 use crate::units::{micros, show_bytes, show_micros, show_percent, show_rate, whole};

@@ -410,9 +410,7 @@ impl Pair {
         let page = line.reader.ask(&request, 1, |_| Ok(())).await?;
         let texts = page.d.messages.iter().take(PAGE);
         let mut numbers: Vec<_> = texts
-            .map_while(|message| {
-                number(self.run, &message.content).filter(|_| message.from_user_id == self.author.id)
-            })
+            .map_while(|message| number(self.run, &message.content).filter(|_| message.from_user_id == self.author.id))
             .collect();
         if (numbers.len() as u64) < self.acknowledged.min(PAGE as u64) {
             return Err(Failure::Untrue(format!(

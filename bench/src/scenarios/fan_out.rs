@@ -23,7 +23,7 @@ use crate::scenario::{Check, Figure, Goal, Measure, Phase, Prepared, Scenario, S
 use crate::socket::{Session, assert_socket, parse};
 use crate::stats::Window;
 use crate::survey::walk;
-use crate::units::{float, index, float_len, ratio};
+use crate::units::{float, float_len, index, ratio};
 
 /// How long a closed loop waits for the last reader before it goes on.
 const LAST: Duration = Duration::from_secs(1);
@@ -66,7 +66,8 @@ impl Scenario for FanOut {
             ensure!(watchers > 0, "fan-out needs a connection");
             let pages = walk(stage.peer.target(), 1).await?;
             let page = pages.first();
-            let page = page.context("the target has no videos: publish some, or let the bench start it with a world")?;
+            let page =
+                page.context("the target has no videos: publish some, or let the bench start it with a world")?;
             let videos: Arc<[i64]> = page.videos.iter().map(|(id, _)| *id).take(ROOMS).collect();
             let authors = stage.peer.accounts(AUTHORS.min(videos.len()), stage.display).await?;
             ensure!(!authors.is_empty(), "fan-out needs a user who comments");
@@ -238,7 +239,9 @@ impl Scene {
                 self.videos[room],
                 self.text(key)
             );
-            let posted = connection.post_within(window.cutoff() - Instant::now(), &path, "").await;
+            let posted = connection
+                .post_within(window.cutoff() - Instant::now(), &path, "")
+                .await;
             match posted.and_then(Answer::ok).and_then(read_status) {
                 Ok(()) => {
                     let done = connection.take_answered_at().unwrap_or_else(Instant::now);
@@ -306,8 +309,7 @@ impl Scene {
         let opening = async {
             let mut session = Session::open(&self.target, None, None).await?;
             for (number, video) in (1..).zip(self.videos.iter()) {
-                let request =
-                    format!("{{\"t\":\"video.watch\",\"id\":\"{number}\",\"d\":{{\"video_id\":{video}}}}}");
+                let request = format!("{{\"t\":\"video.watch\",\"id\":\"{number}\",\"d\":{{\"video_id\":{video}}}}}");
                 session.ask(&request, number, |_| Ok(())).await?;
             }
             Ok::<_, Failure>(session)
@@ -376,7 +378,9 @@ impl Scene {
         }
         let content = event.d.comment.map(|comment| comment.content).unwrap_or_default();
         let number = content.rsplit('-').next().and_then(|number| number.parse().ok());
-        let Some(number) = number.filter(|number| content == self.text(*number) && event.d.video_id == self.video(*number)) else {
+        let Some(number) =
+            number.filter(|number| content == self.text(*number) && event.d.video_id == self.video(*number))
+        else {
             return Err(Failure::Untrue(format!("a comment that nobody wrote: {content:?}")));
         };
         *seen = (number, text.as_bytes().into());

@@ -196,9 +196,13 @@ impl Sleepers {
                 .measures
                 .extend(each.map(|each| measure("memory a connection", Unit::Bytes, each, ceiling, false)));
             let micros = ratio(float(usage.cpu_micros), phase.seconds * count);
-            phase
-                .measures
-                .push(measure("CPU a connection and second", Unit::Micros, micros, None, false));
+            phase.measures.push(measure(
+                "CPU a connection and second",
+                Unit::Micros,
+                micros,
+                None,
+                false,
+            ));
         }
         // Nobody asked for anything.
         phase.lanes.clear();
@@ -268,7 +272,9 @@ impl Sleepers {
         let (mut phase, left) = crew.live(std::mem::take(&mut self.guests), life).await?;
         let first = left.iter().map(|(_, _, begun, _)| *begun).min();
         let last = left.iter().map(|(_, _, _, at)| *at).max();
-        let took = first.zip(last).map_or(0.0, |(first, last)| (last - first).as_secs_f64());
+        let took = first
+            .zip(last)
+            .map_or(0.0, |(first, last)| (last - first).as_secs_f64());
         // What the window saw is the whole of it: the rate is that of the coming back.
         phase.seconds = took.max(1e-6);
         phase.measures.push(Measure {

@@ -14,12 +14,12 @@ use futures_util::future::LocalBoxFuture;
 use tokio::sync::{Barrier, watch};
 
 use super::like_storm::{Fan, fans};
-use crate::crew::{Crew, Seat};
+use crate::ceilings::Ceiling;
 use crate::contract::read_status;
+use crate::crew::{Crew, Seat};
 use crate::failure::Failure;
 use crate::http::{Answer, Connection, Target};
 use crate::scenario::{Check, Figure, Measure, Phase, Prepared, Scenario, Stage, Unit};
-use crate::ceilings::Ceiling;
 use crate::socket::{Session, assert_socket};
 use crate::stats::Window;
 use crate::survey::walk;
@@ -60,7 +60,10 @@ impl Scenario for LiveCounters {
             let watchers = settings.connections.unwrap_or(settings.by_world(16, 500, 5_000));
             let users = settings.users.unwrap_or(settings.by_world(24, 2_000, 20_000));
             let likers = settings.by_world(8, 64, 256).min(users);
-            ensure!(watchers > 0 && likers > 0, "live-counters needs a user and a connection");
+            ensure!(
+                watchers > 0 && likers > 0,
+                "live-counters needs a user and a connection"
+            );
             let mut pages = walk(stage.peer.target(), 1).await?;
             ensure!(
                 !pages.is_empty(),
@@ -70,7 +73,11 @@ impl Scenario for LiveCounters {
             let (video, count) = page.videos.first().copied().context("an empty page")?;
             let accounts = stage.peer.accounts(users, stage.display).await?;
             let mut crowds: Vec<Vec<Fan>> = (0..likers).map(|_| Vec::new()).collect();
-            for (number, fan) in fans(stage.peer.target(), &page, &accounts).await?.into_iter().enumerate() {
+            for (number, fan) in fans(stage.peer.target(), &page, &accounts)
+                .await?
+                .into_iter()
+                .enumerate()
+            {
                 crowds[number % likers].push(fan);
             }
             Ok(Box::new(Show {
@@ -129,7 +136,12 @@ impl Prepared for Show {
             let (alone, _) = self.phase(stage, "alone", &["like"], 0).await?;
             let lanes = &["like", "like to counters frame"];
             let (mut watched, frames) = self.phase(stage, "watched", lanes, self.watchers).await?;
-            let likes = |phase: &Phase| phase.lanes.first().map_or(0.0, |lane| float(lane.operations) / phase.seconds);
+            let likes = |phase: &Phase| {
+                phase
+                    .lanes
+                    .first()
+                    .map_or(0.0, |lane| float(lane.operations) / phase.seconds)
+            };
             let rate = ratio(float(frames), watched.seconds);
             watched.measures = vec![
                 Measure {
@@ -162,7 +174,9 @@ impl Prepared for Show {
     fn verify<'a>(&'a mut self, stage: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Vec<Check>>> {
         Box::pin(async {
             let pages = walk(stage.peer.target(), 1).await?;
-            let shown = pages.first().and_then(|page| page.videos.iter().find(|(id, _)| *id == self.video));
+            let shown = pages
+                .first()
+                .and_then(|page| page.videos.iter().find(|(id, _)| *id == self.video));
             let shown = shown.map(|(_, count)| *count);
             let is_right = shown.is_some_and(|shown| (shown - self.count).abs() <= self.unknown);
             let frames = if self.wrong.is_empty() {
@@ -299,13 +313,7 @@ async fn like(scene: &Scene, mut fans: Vec<Fan>, seat: &Seat) -> Vec<Fan> {
     fans
 }
 
-async fn passes(
-    scene: &Scene,
-    fans: &mut [Fan],
-    seat: &Seat,
-    window: &Window,
-    asked: &mut Option<(usize, Instant)>,
-) {
+async fn passes(scene: &Scene, fans: &mut [Fan], seat: &Seat, window: &Window, asked: &mut Option<(usize, Instant)>) {
     let mut connection = Connection::new(scene.target.clone());
     for wish in [true, false].into_iter().cycle() {
         for (at, fan) in fans.iter_mut().enumerate() {
@@ -405,7 +413,7 @@ fn note(scene: &Scene, value: i64, at: Instant, included: usize, seat: &Seat) ->
     };
     let fresh: Vec<_> = scene.path().get(included + 1..=place).unwrap_or_default().to_vec();
     for (acknowledged, _) in fresh {
-        seat.success(STALE, at, acknowledged, at);
+        seat.success(STALE, acknowledged, acknowledged, at);
     }
     place
 }
@@ -423,7 +431,13 @@ mod tests {
             video: 1,
             target: Target::local(([127, 0, 0, 1], 1).into()),
             // Up to 103 and down again.
-            path: Mutex::new([100, 101, 102, 103, 102, 101].into_iter().zip(0..).map(|(count, ms)| (at(ms), count)).collect()),
+            path: Mutex::new(
+                [100, 101, 102, 103, 102, 101]
+                    .into_iter()
+                    .zip(0..)
+                    .map(|(count, ms)| (at(ms), count))
+                    .collect(),
+            ),
             pass: Barrier::new(1),
             likers: 1,
             running: AtomicUsize::new(1),
@@ -434,7 +448,11 @@ mod tests {
         assert_eq!(scene.place(102, at(9), 0), Some(4), "of two moments the later one");
         assert_eq!(scene.place(103, at(2), 0), Some(2), "one that is under way");
         assert_eq!(scene.place(90, at(9), 0), None);
-        assert_eq!(scene.place(100, at(9), 3), Some(5), "it was included before: one that is under way");
+        assert_eq!(
+            scene.place(100, at(9), 3),
+            Some(5),
+            "it was included before: one that is under way"
+        );
         assert_eq!(scene.count(), 101);
     }
 }

@@ -1,6 +1,7 @@
 //! The bench against servers that are made to be wrong: what it must not miss.
 
 mod fake;
+mod fake_socket;
 mod lies;
 mod reports;
 mod stalls;
