@@ -1,7 +1,7 @@
 //! The bare server: the least that the same libraries can do, to measure others against.
 //!
-//! Owns five answers: a JSON of 110 bytes, an empty POST, a feed of thirty that is serialised for every request, a socket
-//! that echoes and one that only answers pings. No store, no token, no log. Runs as a child process of the bench, on
+//! Owns six answers: a JSON of 110 bytes, an empty POST, a feed of thirty that is serialised for every request, a socket
+//! that echoes, one whose texts all others get and one that only answers pings. No store, no token, no log. Runs as a child process of the bench, on
 //! loopback.
 
 use std::io::{BufRead as _, BufReader, Write as _};
@@ -10,7 +10,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
-use actix::{Actor, ActorContext as _, StreamHandler};
+use actix::{Actor, ActorContext as _, AsyncContext as _, StreamHandler};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
 use actix_web_actors::ws;
 use anyhow::Context as _;
@@ -26,6 +26,9 @@ pub const FEED: &str = "/feed";
 pub const ECHO: &str = "/echo";
 /// Where the idle socket is.
 pub const IDLE: &str = "/idle";
+
+/// Where the socket is whose texts all others get.
+pub const FAN: &str = "/fan";
 
 /// 110 bytes.
 pub const SHORT: &str = "{\"status_code\":0,\"status_msg\":\"\",\"pad\":\"00123456789012345678901234567890123456789012345678901234567890123456\"}";
@@ -136,6 +139,63 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for Idle {
     }
 }
 
+/// A text for everybody.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Said(bytestring::ByteString);
+
+/// Everybody who is there.
+type Hall = std::sync::Arc<std::sync::Mutex<Vec<actix::Addr<Fan>>>>;
+
+/// A socket whose texts all others get.
+struct Fan(Hall);
+
+impl Fan {
+    fn hall(&self) -> std::sync::MutexGuard<'_, Vec<actix::Addr<Self>>> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+impl Actor for Fan {
+    type Context = ws::WebsocketContext<Self>;
+
+    fn started(&mut self, context: &mut Self::Context) {
+        self.hall().push(context.address());
+    }
+
+    fn stopped(&mut self, context: &mut Self::Context) {
+        let own = context.address();
+        self.hall().retain(|address| *address != own);
+    }
+}
+
+impl actix::Handler<Said> for Fan {
+    type Result = ();
+
+    fn handle(&mut self, Said(text): Said, context: &mut Self::Context) {
+        context.text(text);
+    }
+}
+
+impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for Fan {
+    fn handle(&mut self, message: Result<ws::Message, ws::ProtocolError>, context: &mut Self::Context) {
+        match message {
+            Ok(ws::Message::Text(text)) => {
+                for address in self.hall().iter() {
+                    address.do_send(Said(text.clone()));
+                }
+            }
+            Ok(ws::Message::Ping(payload)) => context.pong(&payload),
+            Ok(ws::Message::Close(_)) | Err(_) => context.stop(),
+            Ok(_) => {}
+        }
+    }
+}
+
+async fn fan(hall: web::Data<Hall>, request: HttpRequest, stream: web::Payload) -> actix_web::Result<HttpResponse> {
+    ws::start(Fan(Hall::clone(&hall)), &request, stream)
+}
+
 async fn short() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(SHORT)
 }
@@ -156,14 +216,17 @@ async fn idle(request: HttpRequest, stream: web::Payload) -> actix_web::Result<H
 /// started it may be killed, and nothing may be left.
 pub async fn serve(workers: Option<usize>) -> anyhow::Result<()> {
     let data = web::Data::new(Feed::example());
+    let hall = web::Data::new(Hall::default());
     let mut server = HttpServer::new(move || {
         App::new()
             .app_data(data.clone())
+            .app_data(hall.clone())
             .route(GET, web::get().to(short))
             .route(POST, web::post().to(HttpResponse::Ok))
             .route(FEED, web::get().to(feed))
             .route(ECHO, web::get().to(echo))
             .route(IDLE, web::get().to(idle))
+            .route(FAN, web::get().to(fan))
     })
     .max_connections(20_000)
     .keep_alive(std::time::Duration::from_mins(5));
@@ -186,6 +249,7 @@ pub async fn serve(workers: Option<usize>) -> anyhow::Result<()> {
 
 /// The bare server as a child process. Dropped, it ends.
 pub struct Bare {
+    program: std::path::PathBuf,
     child: Child,
     address: SocketAddr,
 }
@@ -211,11 +275,17 @@ impl Bare {
         let address = line.trim().parse();
         // Made first, so that the child ends also when it said nonsense.
         let bare = Self {
+            program: program.to_owned(),
             child,
             address: address.as_ref().copied().unwrap_or_else(|_| ([127, 0, 0, 1], 0).into()),
         };
         address.context("the bare server did not say where it listens")?;
         Ok(bare)
+    }
+
+    /// Another one, whose memory nobody has used yet.
+    pub fn fresh(&self) -> anyhow::Result<Self> {
+        Self::start(&self.program, None)
     }
 
     /// Where it listens.

@@ -3,6 +3,9 @@
 //! Owns the measurements that others are divided by. The same client with the same number of connections and the same
 //! checks asks the bare server, in turn with the rounds of the targets; the disk and the hash are measured by themselves.
 
+mod echo;
+mod fan;
+
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
@@ -43,6 +46,12 @@ pub enum Ceiling {
     Fdatasync,
     /// Argon2id with 19 MiB, two passes, one lane (OWASP's minimum), on the cores given to it.
     Hash,
+    /// 64 bytes to a bare socket and back, one after the other on every connection.
+    SocketEcho,
+    /// A text of 200 bytes from a bare socket to all others, the next when everybody has it.
+    SocketFan,
+    /// Bare sockets that only stay: how fast they come, and the memory that each takes.
+    SocketIdle,
 }
 
 /// One ceiling in one round.
@@ -58,17 +67,22 @@ pub struct CeilingRound {
     pub cpu_micros: Option<f64>,
     /// Resident memory of the bare server in bytes.
     pub rss: Option<u64>,
+    /// Bytes of the bare server's memory for a connection, where that was measured.
+    pub rss_each: Option<f64>,
 }
 
 impl Ceiling {
     /// All, in the order of tables.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 9] = [
         Self::BareGet,
         Self::BarePost,
         Self::BareFeed,
         Self::BareFeedRead,
         Self::Fdatasync,
         Self::Hash,
+        Self::SocketEcho,
+        Self::SocketFan,
+        Self::SocketIdle,
     ];
 
     /// For people.
@@ -80,6 +94,9 @@ impl Ceiling {
             Self::BareFeedRead => "bare feed of 30, read",
             Self::Fdatasync => "fdatasync after 4 KiB",
             Self::Hash => "Argon2id 19 MiB",
+            Self::SocketEcho => "bare socket echo, 64 B",
+            Self::SocketFan => "bare socket fan-out, 200 B",
+            Self::SocketIdle => "bare socket, idle",
         }
     }
 
@@ -95,6 +112,9 @@ impl Ceiling {
                 let threads = bench.settings.hash_threads;
                 tokio::task::spawn_blocking(move || hash_loop(threads, length)).await?
             }
+            Self::SocketEcho => echo::measure(bench).await,
+            Self::SocketFan => fan::measure(bench).await,
+            Self::SocketIdle => echo::idle(bench).await,
             Self::BareGet | Self::BarePost | Self::BareFeed | Self::BareFeedRead => bench.ask(self, length).await,
         }
     }
@@ -151,6 +171,7 @@ impl Bench<'_> {
                 .as_ref()
                 .map(|usage| ratio(float(usage.cpu_micros), float(lane.operations))),
             rss: usage.map(|usage| usage.rss_peak),
+            rss_each: None,
         })
     }
 }
@@ -206,6 +227,7 @@ fn of_latencies(latencies: &Histogram<u64>, seconds: f64) -> CeilingRound {
         p99: micros(latencies.value_at_quantile(0.99)),
         cpu_micros: None,
         rss: None,
+        rss_each: None,
     }
 }
 

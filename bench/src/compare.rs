@@ -7,7 +7,8 @@
 use anyhow::ensure;
 use serde::Serialize;
 
-use crate::outcome::{FigureOutcome, Outcome, PeerOutcome};
+use crate::outcome::{FigureOutcome, MeasureOutcome, Outcome, PeerOutcome};
+use crate::scenario::Unit;
 use crate::stats::Spread;
 use crate::units::{ratio, show_micros, show_percent, show_rate};
 
@@ -36,7 +37,7 @@ pub struct Row {
     /// Of which lane.
     pub lane: String,
     /// Which figure.
-    pub figure: &'static str,
+    pub figure: String,
     /// Median, smallest, largest.
     pub a: Spread,
     /// Median, smallest, largest.
@@ -46,7 +47,23 @@ pub struct Row {
     /// What can be said.
     pub verdict: Verdict,
     #[serde(skip)]
-    show: fn(f64) -> String,
+    show: Show,
+}
+
+/// How a figure reads.
+#[derive(Debug, Clone, Copy)]
+enum Show {
+    By(fn(f64) -> String),
+    As(Unit),
+}
+
+impl Show {
+    fn show(self, value: f64) -> String {
+        match self {
+            Self::By(show) => show(value),
+            Self::As(unit) => unit.show(value),
+        }
+    }
 }
 
 /// All figures that both sides have.
@@ -146,19 +163,23 @@ pub fn targets(outcome: &Outcome) -> Comparison {
 fn rows(a: &PeerOutcome, b: &PeerOutcome) -> Vec<Row> {
     let mut rows = Vec::new();
     for one in &a.figures {
-        let Some(other) = b.figures.iter().find(|other| other.lane == one.lane) else {
+        let Some(other) = b
+            .figures
+            .iter()
+            .find(|other| (&other.lane, &other.phase) == (&one.lane, &one.phase))
+        else {
             continue;
         };
-        let mut row = |figure, pick: fn(&FigureOutcome) -> Option<&Spread>, more_is_better, show| {
+        let mut row = |figure: &str, pick: fn(&FigureOutcome) -> Option<&Spread>, more_is_better, show| {
             if let (Some(a), Some(b)) = (pick(one), pick(other)) {
                 rows.push(Row {
                     lane: one.lane.clone(),
-                    figure,
+                    figure: figure.to_owned(),
                     a: a.clone(),
                     b: b.clone(),
                     b_to_a: ratio(b.median, a.median),
                     verdict: verdict(a, b, more_is_better),
-                    show,
+                    show: Show::By(show),
                 });
             }
         };
@@ -184,6 +205,20 @@ fn rows(a: &PeerOutcome, b: &PeerOutcome) -> Vec<Row> {
             show_micros,
         );
     }
+    for one in &a.measures {
+        let same = |other: &&MeasureOutcome| (&other.name, &other.phase) == (&one.name, &one.phase);
+        if let Some(other) = b.measures.iter().find(same) {
+            rows.push(Row {
+                lane: one.phase.clone(),
+                figure: one.name.clone(),
+                a: one.value.clone(),
+                b: other.value.clone(),
+                b_to_a: ratio(other.value.median, one.value.median),
+                verdict: verdict(&one.value, &other.value, one.more_is_better),
+                show: Show::As(one.unit),
+            });
+        }
+    }
     rows
 }
 
@@ -201,9 +236,9 @@ impl Comparison {
             let side = |spread: &Spread| {
                 format!(
                     "{} ({} … {})",
-                    (row.show)(spread.median),
-                    (row.show)(spread.min),
-                    (row.show)(spread.max)
+                    row.show.show(spread.median),
+                    row.show.show(spread.min),
+                    row.show.show(spread.max)
                 )
             };
             let verdict = match row.verdict {

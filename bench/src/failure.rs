@@ -39,6 +39,17 @@ pub enum Failure {
         /// `status_msg`.
         message: String,
     },
+    /// A request over the socket was answered with an error.
+    #[error("refused with {code}: {message}")]
+    Refused {
+        /// The word for programs.
+        code: String,
+        /// The sentence for people.
+        message: String,
+    },
+    /// The target does not speak the socket protocol.
+    #[error("this target has no Ovation socket: {0}")]
+    NoSocket(String),
     /// The body is no JSON of the contract's shape.
     #[error("a malformed body ({reason}): {body}")]
     Shape {
@@ -62,6 +73,8 @@ impl Failure {
             Self::Protocol(_) => "protocol",
             Self::Status { .. } => "http-status",
             Self::Code { .. } => "status-code",
+            Self::Refused { .. } => "refused",
+            Self::NoSocket(_) => "no-socket",
             Self::Shape { .. } => "shape",
             Self::Untrue(_) => "untrue",
         }

@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::ceilings::{Ceiling, CeilingRound};
 use crate::environment::Environment;
 use crate::procfs::Usage;
-use crate::scenario::{Check, Figure, Goal, Phase, Scenario};
+use crate::scenario::{Check, Figure, Goal, Measure, Phase, Scenario, Unit};
 use crate::stats::{Lane, Point, Spread, UNANSWERED, percentiles};
 use crate::units::{float, grouped, micros, ratio};
 
@@ -53,10 +53,32 @@ pub struct PeerOutcome {
     pub version: Option<Value>,
     /// Lane by lane.
     pub figures: Vec<FigureOutcome>,
+    /// Figures that are no operations.
+    #[serde(default)]
+    pub measures: Vec<MeasureOutcome>,
     /// What had to be true.
     pub checks: Vec<Check>,
     /// The first failures, as they came.
     pub failures: Vec<String>,
+}
+
+/// A figure that is neither a throughput nor a latency.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct MeasureOutcome {
+    /// What it is.
+    pub name: String,
+    /// The phase of the rounds in which it was seen.
+    pub phase: String,
+    /// How it reads: bytes, microseconds, a share of 1, times a second.
+    pub unit: Unit,
+    /// Over all rounds.
+    pub value: Spread,
+    /// What it is measured against.
+    pub ceiling: Option<Ceiling>,
+    /// Its value by the ceiling's memory for a connection, round by round.
+    pub to_ceiling: Option<Spread>,
+    /// Whether more of it is better.
+    pub more_is_better: bool,
 }
 
 /// One kind of operation over all rounds. Times are microseconds, rates a second, memory bytes.
@@ -144,6 +166,9 @@ pub struct CeilingOutcome {
     pub p99: Spread,
     /// The bare server's processor time for an operation.
     pub cpu_micros: Option<Spread>,
+    /// Bytes of the bare server's memory for a connection.
+    #[serde(default)]
+    pub rss_each: Option<Spread>,
 }
 
 impl CeilingOutcome {
@@ -155,6 +180,7 @@ impl CeilingOutcome {
             p50: Spread::of(rounds.iter().map(|round| round.p50))?,
             p99: Spread::of(rounds.iter().map(|round| round.p99))?,
             cpu_micros: Spread::of(rounds.iter().filter_map(|round| round.cpu_micros)),
+            rss_each: Spread::of(rounds.iter().filter_map(|round| round.rss_each)),
         })
     }
 }
@@ -186,6 +212,33 @@ pub fn figures(
         }
     }
     figures
+}
+
+/// Turns the measures of the rounds into figures, as they stand in the first one.
+pub fn measures(rounds: &[Vec<Phase>], ceilings: &BTreeMap<Ceiling, Vec<CeilingRound>>) -> Vec<MeasureOutcome> {
+    let Some(first) = rounds.first() else { return Vec::new() };
+    let named = first
+        .iter()
+        .flat_map(|phase| phase.measures.iter().map(|measure| (phase.name, measure)));
+    let outcome = |(phase, first): (&'static str, &Measure)| {
+        let same = |round: &Vec<Phase>| {
+            let measures = round.iter().filter(|of| of.name == phase).flat_map(|of| &of.measures);
+            measures.clone().find(|of| of.name == first.name).map(|of| of.value)
+        };
+        let value = Spread::of(rounds.iter().filter_map(same))?;
+        let against = first.ceiling.and_then(|ceiling| ceilings.get(&ceiling));
+        let pairs = value.rounds.iter().zip(against.into_iter().flatten());
+        Some(MeasureOutcome {
+            name: first.name.to_owned(),
+            phase: phase.to_owned(),
+            unit: first.unit,
+            to_ceiling: Spread::of(pairs.filter_map(|(own, ceiling)| Some(ratio(*own, ceiling.rss_each?)))),
+            value,
+            ceiling: first.ceiling,
+            more_is_better: first.more_is_better,
+        })
+    };
+    named.filter_map(outcome).collect()
 }
 
 /// One lane in all rounds.

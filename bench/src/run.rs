@@ -15,7 +15,7 @@ use crate::display::Display;
 use crate::drive::Driver;
 use crate::environment::Environment;
 use crate::failure::Failure;
-use crate::outcome::{CeilingOutcome, Outcome, PeerOutcome, SCHEMA, figures};
+use crate::outcome::{CeilingOutcome, Outcome, PeerOutcome, SCHEMA, figures, measures};
 use crate::peer::Peer;
 use crate::scenario::{Check, Phase, Prepared, Scenario, Stage};
 use crate::settings::Settings;
@@ -192,6 +192,7 @@ impl Runner<'_> {
         driver: &Driver,
     ) -> anyhow::Result<PeerOutcome> {
         contender.outcome.figures = figures(scenario, &contender.rounds, ceilings);
+        contender.outcome.measures = measures(&contender.rounds, ceilings);
         self.verify(&mut contender, driver, "").await?;
         let writes = contender.prepared.as_ref().is_some_and(|prepared| prepared.writes());
         if writes {

@@ -14,10 +14,10 @@ use crate::display::Display;
 use crate::drive::{Behaviour, Driver, Load, Pace};
 use crate::peer::Peer;
 use crate::procfs::{self, Usage};
-use crate::scenarios::{feed, like_storm, login_storm, mix, user_info};
+use crate::scenarios::{chat, fan_out, feed, idle, like_storm, live_counters, login_storm, mix, user_info};
 use crate::settings::Settings;
 use crate::stats::{Lane, Window};
-use crate::units::micros;
+use crate::units::{micros, show_bytes, show_micros, show_percent, show_rate, whole};
 
 /// Everything that a scenario may use.
 pub struct Stage<'a> {
@@ -97,6 +97,49 @@ pub struct Phase {
     pub client: Option<Usage>,
     /// How late the bench itself was, as the 99th percentile in microseconds; open loops only.
     pub lateness_p99: Option<f64>,
+    /// Figures that are no operations.
+    pub measures: Vec<Measure>,
+}
+
+/// A figure that is neither a throughput nor a latency, once a round.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Measure {
+    /// What it is.
+    pub name: &'static str,
+    /// How it reads.
+    pub unit: Unit,
+    /// In this round.
+    pub value: f64,
+    /// The ceiling whose memory a connection it is divided by.
+    pub ceiling: Option<Ceiling>,
+    /// Whether more of it is better.
+    pub more_is_better: bool,
+}
+
+/// How a measure reads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unit {
+    /// Bytes.
+    Bytes,
+    /// Microseconds.
+    Micros,
+    /// A share of 1.
+    Share,
+    /// Times a second.
+    PerSecond,
+}
+
+impl Unit {
+    /// For people.
+    pub fn show(self, value: f64) -> String {
+        match self {
+            Self::Bytes => show_bytes(whole(value)),
+            Self::Micros => show_micros(value),
+            Self::Share => show_percent(value),
+            Self::PerSecond => format!("{}/s", show_rate(value)),
+        }
+    }
 }
 
 /// Something that must be true.
@@ -122,12 +165,16 @@ impl Check {
 }
 
 /// All scenarios, in the order in which `run all` takes them.
-pub fn all() -> [&'static dyn Scenario; 5] {
+pub fn all() -> [&'static dyn Scenario; 9] {
     [
         &user_info::UserInfo,
         &feed::FeedPages,
         &like_storm::LikeStorm,
         &mix::Mix,
+        &chat::Chat,
+        &fan_out::FanOut,
+        &live_counters::LiveCounters,
+        &idle::Idle,
         &login_storm::LoginStorm,
     ]
 }
@@ -170,6 +217,7 @@ impl Stage<'_> {
             seconds: window.seconds(),
             server,
             client,
+            measures: Vec::new(),
             lateness_p99: (!driven.lateness.is_empty()).then(|| micros(driven.lateness.value_at_quantile(0.99))),
         };
         Ok((phase, driven.users))

@@ -37,6 +37,10 @@ impl Setup {
             .env("OVATION_LOG", "warn,ovation::server=info")
             .env("OVATION_LOG_FORMAT", "json")
             .env("OVATION_MAX_CONNECTIONS", "18000")
+            // All of a bench's users come from one address, many at once, and ask as fast as they are answered.
+            .env("OVATION_SOCKETS_PER_ADDRESS", "18000")
+            .env("OVATION_SOCKETS_WITHOUT_HELLO", "18000")
+            .env("OVATION_OPERATIONS_PER_SECOND", "100000")
             .stdin(Stdio::null());
         if let Some(url) = &self.database_url {
             // Not as a flag, which every user of the machine could read.

@@ -25,6 +25,8 @@ pub struct Settings {
     pub rate: Option<f64>,
     /// Of every stream of chance.
     pub seed: u64,
+    /// Of a hundred readers of the fan-out, those who stop reading.
+    pub stalled: f64,
     /// Threads of users.
     pub threads: usize,
     /// Processor cores that the target hashes passwords on.

@@ -70,7 +70,17 @@ fn every_scenario_finds_the_server_right() {
         "JSON lines only: {lines}"
     );
 
-    for scenario in ["user-info", "feed", "like-storm", "mix", "login-storm"] {
+    for scenario in [
+        "user-info",
+        "feed",
+        "like-storm",
+        "mix",
+        "login-storm",
+        "chat",
+        "fan-out",
+        "live-counters",
+        "idle",
+    ] {
         let result = result(out.path(), scenario);
         assert_eq!(
             (&result["schema"], &result["passed"]),

@@ -95,6 +95,9 @@ pub struct RunArgs {
     /// Operations a second, of all users together: an open loop [default: a closed loop]
     #[arg(long, value_parser = rate)]
     pub rate: Option<f64>,
+    /// `fan-out`: of a hundred readers, those who stop reading in the second phase; 0 for no such phase
+    #[arg(long, value_name = "PERCENT", default_value_t = 1, value_parser = clap::value_parser!(u32).range(0..=90))]
+    pub stalled: u32,
     /// Of every choice that users make
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -199,6 +202,7 @@ impl CeilingArgs {
             duration: self.duration.max(Duration::from_millis(50)),
             rounds: self.rounds as usize,
             rate: None,
+            stalled: 0.0,
             seed: 1,
             threads: self.threads as usize,
             hash_threads: self.hash_threads as usize,
@@ -222,6 +226,7 @@ impl RunArgs {
                 .max(Duration::from_millis(50)),
             rounds: self.rounds.unwrap_or(if quick { 3 } else { 5 }) as usize,
             rate: self.rate,
+            stalled: f64::from(self.stalled),
             seed: self.seed,
             threads: self.threads as usize,
             hash_threads: self.hash_threads.map_or(half, |count| count as usize),

@@ -14,10 +14,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, ensure};
 
-use crate::outcome::{CeilingOutcome, FigureOutcome, Outcome};
+use crate::outcome::{CeilingOutcome, FigureOutcome, MeasureOutcome, Outcome};
 use crate::scenario::{Goal, all};
 use crate::stats::Spread;
-use crate::units::{show_bytes, show_micros, show_percent, show_rate};
+use crate::units::{show_bytes, show_micros, show_percent, show_rate, whole};
 
 /// Draws the report of all results in a folder, in the order of the scenarios. Gives back the file.
 pub fn write(out: &Path) -> anyhow::Result<PathBuf> {
@@ -75,6 +75,9 @@ pub fn text(outcome: &Outcome) -> String {
             let _ = writeln!(text, "    {}", latencies(figure));
             let _ = writeln!(text, "    {}", resources(figure));
         }
+        for measure in &peer.measures {
+            let _ = writeln!(text, "    {:26} {}", measure.name, self::measure(measure));
+        }
         for check in &peer.checks {
             let mark = if check.passed { "ok    " } else { "FAILED" };
             let _ = writeln!(text, "    {mark} {}: {}", check.name, check.detail);
@@ -84,6 +87,19 @@ pub fn text(outcome: &Outcome) -> String {
         }
     }
     text + &ceilings_text(&outcome.ceilings)
+}
+
+/// A measure with its spread, and what it is of its ceiling.
+fn measure(measure: &MeasureOutcome) -> String {
+    let (value, show) = (&measure.value, |value| measure.unit.show(value));
+    let mut text = show(value.median);
+    if value.rounds.len() > 1 {
+        let _ = write!(text, " ({} … {})", show(value.min), show(value.max));
+    }
+    if let (Some(share), Some(ceiling)) = (&measure.to_ceiling, measure.ceiling) {
+        let _ = write!(text, ", ×{:.2} of {}", share.median, ceiling.title());
+    }
+    text
 }
 
 fn latencies(figure: &FigureOutcome) -> String {
@@ -138,6 +154,14 @@ pub fn ceilings_text(ceilings: &[CeilingOutcome]) -> String {
             show_micros(ceiling.p50.median),
             show_micros(ceiling.p99.median)
         );
+        if let Some(each) = &ceiling.rss_each {
+            let _ = writeln!(
+                text,
+                "          {:26} {} a connection",
+                "",
+                show_bytes(whole(each.median))
+            );
+        }
     }
     text
 }

@@ -6,7 +6,7 @@ use super::html::Escaped;
 use super::{pictures, spread, summary};
 use crate::environment::Environment;
 use crate::outcome::{CeilingOutcome, Outcome, PeerOutcome};
-use crate::units::{show_bytes, show_micros, show_rate};
+use crate::units::{show_bytes, show_micros, show_rate, whole};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -73,6 +73,7 @@ fn section(html: &mut String, outcome: &Outcome) {
     );
     for peer in &outcome.peers {
         checks(html, outcome, peer);
+        measures(html, peer);
     }
     html.push_str("<div class=\"charts\">");
     pictures::charts(html, outcome);
@@ -105,16 +106,33 @@ fn checks(html: &mut String, outcome: &Outcome, peer: &PeerOutcome) {
     }
 }
 
+fn measures(html: &mut String, peer: &PeerOutcome) {
+    if peer.measures.is_empty() {
+        return;
+    }
+    html.push_str("<div class=\"wide\"><table><thead><tr><th>figure</th><th>phase</th><th class=\"n\">value</th></tr></thead><tbody>");
+    for measure in &peer.measures {
+        let _ = write!(
+            html,
+            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td></tr>",
+            Escaped(&measure.name),
+            Escaped(&measure.phase),
+            Escaped(&super::measure(measure))
+        );
+    }
+    html.push_str("</tbody></table></div>");
+}
+
 fn ceilings(html: &mut String, ceilings: &[CeilingOutcome]) {
     if ceilings.is_empty() {
         return;
     }
     html.push_str("<div class=\"wide\"><table><thead><tr><th>ceiling of the same minutes</th>");
-    html.push_str("<th class=\"n\">a second</th><th class=\"n\">p50</th><th class=\"n\">p99</th><th class=\"n\">CPU/op</th></tr></thead><tbody>");
+    html.push_str("<th class=\"n\">a second</th><th class=\"n\">p50</th><th class=\"n\">p99</th><th class=\"n\">CPU/op</th><th class=\"n\">memory/connection</th></tr></thead><tbody>");
     for ceiling in ceilings {
         let _ = write!(
             html,
-            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+            "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             Escaped(ceiling.ceiling.title()),
             spread(&ceiling.rate, show_rate),
             spread(&ceiling.p50, show_micros),
@@ -122,7 +140,11 @@ fn ceilings(html: &mut String, ceilings: &[CeilingOutcome]) {
             ceiling
                 .cpu_micros
                 .as_ref()
-                .map_or("–".to_owned(), |cpu| show_micros(cpu.median))
+                .map_or("–".to_owned(), |cpu| show_micros(cpu.median)),
+            ceiling
+                .rss_each
+                .as_ref()
+                .map_or("–".to_owned(), |each| show_bytes(whole(each.median)))
         );
     }
     html.push_str("</tbody></table></div>");

@@ -79,15 +79,15 @@ impl Scenario for LikeStorm {
 }
 
 /// A user and what it likes of the page: a bit for each video.
-struct Fan {
-    account: Arc<Account>,
-    likes: u32,
+pub(super) struct Fan {
+    pub(super) account: Arc<Account>,
+    pub(super) likes: u32,
     /// Videos of which a wish was sent and never acknowledged.
-    unknown: u32,
+    pub(super) unknown: u32,
 }
 
 /// Asks every user's own page.
-async fn fans(target: &Target, page: &Arc<Page>, accounts: &[Arc<Account>]) -> Result<Vec<Fan>, Failure> {
+pub(super) async fn fans(target: &Target, page: &Arc<Page>, accounts: &[Arc<Account>]) -> Result<Vec<Fan>, Failure> {
     let shares = accounts.chunks(accounts.len().div_ceil(AT_ONCE).max(1));
     let ask = |share: &[Arc<Account>]| {
         let (share, page, mut connection) = (share.to_vec(), Arc::clone(page), Connection::new(target.clone()));

@@ -151,6 +151,7 @@ impl Prepared for Rounds {
                 seconds: window.seconds(),
                 server,
                 client,
+                measures: Vec::new(),
                 lateness_p99: Some(micros(readers.lateness.value_at_quantile(0.99))),
             };
             Ok(vec![alone, beside])

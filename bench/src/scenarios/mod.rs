@@ -1,7 +1,11 @@
-//! The scenarios over the REST contract, a file each.
+//! The scenarios, a file each.
 
+pub mod chat;
+pub mod fan_out;
 pub mod feed;
+pub mod idle;
 pub mod like_storm;
+pub mod live_counters;
 pub mod login_storm;
 pub mod mix;
 pub mod user_info;

@@ -7,6 +7,7 @@ use actix_web::dev::ServerHandle;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use serde_json::{Value, json};
 
+use super::fake_socket::{self, Chats};
 use crate::http::Target;
 
 /// Videos: two full pages and a short one.
@@ -50,20 +51,35 @@ pub enum Lie {
     GuestFlag,
     /// Logs everybody in as user 1.
     OtherLogin,
+    /// Has no socket.
+    NoSocket,
+    /// Has one and lets nobody in.
+    RefusesSockets,
+    /// Acknowledges messages that never arrive.
+    LosesMessages,
+    /// Swaps two messages now and then.
+    SwapsMessages,
+    /// Gives two events one number now and then.
+    RepeatsNumbers,
+    /// Delivers another text now and then.
+    OtherText,
+    /// Shows watchers one like too few.
+    WrongCounters,
 }
 
 #[derive(Default)]
-struct State {
+pub struct State {
+    pub chats: Chats,
     names: Vec<String>,
-    likes: HashSet<(i64, i64)>,
+    pub likes: HashSet<(i64, i64)>,
     extra: HashMap<i64, i64>,
     asked: u64,
     pages: u64,
 }
 
-struct Fake {
-    lie: Lie,
-    state: Mutex<State>,
+pub struct Fake {
+    pub lie: Lie,
+    pub state: Mutex<State>,
 }
 
 type Query = web::Query<HashMap<String, String>>;
@@ -81,6 +97,7 @@ pub fn start(lie: Lie) -> (Target, ServerHandle) {
     let server = HttpServer::new(move || {
         App::new()
             .app_data(fake.clone())
+            .route("/ws", web::get().to(fake_socket::open))
             .route("/douyin/user/register/", web::post().to(register))
             .route("/douyin/user/login/", web::post().to(login))
             .route("/douyin/relation/friend/list/", web::get().to(friends))

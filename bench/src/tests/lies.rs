@@ -12,7 +12,12 @@ async fn judged(scenario: &str, lie: Lie) -> Vec<String> {
     let (target, server) = start(lie);
     let mut settings = settings();
     // The rate of the readers beside the logins; without it their maximum would be looked for first.
-    settings.rate = (scenario == "login-storm").then_some(50.0);
+    // Messages that overtake each other need several under way.
+    settings.rate = match (scenario, lie) {
+        ("login-storm", _) => Some(50.0),
+        ("chat", Lie::SwapsMessages) => Some(500.0),
+        _ => None,
+    };
     let (found, phases) = findings(named(scenario), target, &settings).await;
     server.stop(false).await;
     if found.is_empty() {
@@ -20,7 +25,7 @@ async fn judged(scenario: &str, lie: Lie) -> Vec<String> {
         assert!(
             lanes.clone().all(|lane| lane.operations > 0),
             "{scenario}: {:?}",
-            lanes.collect::<Vec<_>>()
+            lanes.map(|lane| (lane.name, lane.operations)).collect::<Vec<_>>()
         );
     }
     found
@@ -28,7 +33,15 @@ async fn judged(scenario: &str, lie: Lie) -> Vec<String> {
 
 #[actix::test]
 async fn the_truth_passes() {
-    for scenario in ["user-info", "feed", "like-storm", "mix", "login-storm"] {
+    for scenario in [
+        "user-info",
+        "feed",
+        "like-storm",
+        "mix",
+        "login-storm",
+        "chat",
+        "live-counters",
+    ] {
         let found = judged(scenario, Lie::None).await;
         // A busy machine may leave something unanswered, which is no untruth.
         assert!(found.iter().all(|kind| kind == "unanswered"), "{scenario}: {found:?}");
@@ -85,4 +98,25 @@ async fn wrong_counts_are_found() {
 async fn flags_that_forget_ones_own_writing_are_found() {
     assert_found("like-storm", Lie::NoFlags, "is_favorite").await;
     assert_found("mix", Lie::NoFlags, "untrue").await;
+}
+
+#[actix::test]
+async fn a_target_without_a_socket_is_told_so() {
+    for scenario in ["chat", "fan-out", "live-counters", "idle"] {
+        assert_found(scenario, Lie::NoSocket, "this target has no Ovation socket").await;
+        assert_found(scenario, Lie::RefusesSockets, "HTTP status 429").await;
+    }
+}
+
+#[actix::test]
+async fn lost_swapped_repeated_and_changed_messages_are_found() {
+    assert_found("chat", Lie::LosesMessages, "what was acknowledged has arrived").await;
+    assert_found("chat", Lie::SwapsMessages, "untrue").await;
+    assert_found("chat", Lie::RepeatsNumbers, "untrue").await;
+    assert_found("chat", Lie::OtherText, "untrue").await;
+}
+
+#[actix::test]
+async fn a_wrong_last_frame_is_found() {
+    assert_found("live-counters", Lie::WrongCounters, "the last frame is exact").await;
 }

@@ -1,6 +1,7 @@
 //! The bench against servers that are made to be wrong: what it must not miss.
 
 mod fake;
+mod fake_socket;
 mod lies;
 mod reports;
 mod stalls;
@@ -25,6 +26,7 @@ fn settings() -> Settings {
         duration: Duration::from_millis(250),
         rounds: 1,
         rate: None,
+        stalled: 0.0,
         seed: 1,
         threads: 1,
         hash_threads: 1,
