@@ -35,7 +35,7 @@ pub struct Hold(#[expect(dead_code, reason = "held, not used")] Arc<Keys>);
 /// Held while the change may still happen.
 struct Keys {
     rows: Rows,
-    keys: Vec<Key>,
+    changing: Vec<Key>,
     ended: AtomicBool,
 }
 
@@ -65,7 +65,7 @@ impl Touch {
         Self {
             keys: Some(Arc::new(Keys {
                 rows: rows.clone(),
-                keys,
+                changing: keys,
                 ended: AtomicBool::new(false),
             })),
             linger: rows.linger(),
@@ -109,7 +109,7 @@ impl Drop for Touch {
 impl Keys {
     fn end(&self) {
         if !self.ended.swap(true, Ordering::SeqCst) {
-            for key in &self.keys {
+            for key in &self.changing {
                 self.rows.end(*key);
             }
         }
