@@ -33,6 +33,10 @@ pub const FAN: &str = "/fan";
 /// 110 bytes.
 pub const SHORT: &str = "{\"status_code\":0,\"status_msg\":\"\",\"pad\":\"00123456789012345678901234567890123456789012345678901234567890123456\"}";
 
+/// Bytes of a feed whose texts are short, and the most that one is made long.
+const SMALLEST: usize = 11_600;
+const SIZE_MAX: usize = 1 << 20;
+
 /// A user of the feed.
 #[derive(Serialize)]
 struct User {
@@ -41,9 +45,9 @@ struct User {
     follow_count: i64,
     follower_count: i64,
     is_follow: bool,
-    avatar: &'static str,
-    background_image: &'static str,
-    signature: &'static str,
+    avatar: String,
+    background_image: String,
+    signature: String,
     total_favorited: i64,
     work_count: i64,
     favorite_count: i64,
@@ -58,7 +62,7 @@ struct Video {
     favorite_count: i64,
     comment_count: i64,
     is_favorite: bool,
-    title: &'static str,
+    title: String,
 }
 
 #[derive(Serialize)]
@@ -70,8 +74,13 @@ struct Feed {
 }
 
 impl Feed {
-    /// Thirty videos, about as long as those of a real feed.
-    fn example() -> Self {
+    /// Thirty videos that take about so many bytes together, at least 11,600: what lacks is spread over the texts.
+    fn of_size(bytes: usize) -> Self {
+        let lacking = bytes.min(SIZE_MAX).saturating_sub(SMALLEST) / (30 * 6);
+        let more = "x".repeat(lacking);
+        let picture = more
+            .get("http://".len()..)
+            .map_or(String::new(), |rest| format!("http://{rest}"));
         let video = |id: i64| Video {
             id,
             author: User {
@@ -80,19 +89,19 @@ impl Feed {
                 follow_count: 5,
                 follower_count: 20,
                 is_follow: false,
-                avatar: "",
-                background_image: "",
-                signature: "",
+                avatar: picture.clone(),
+                background_image: picture.clone(),
+                signature: more.clone(),
                 total_favorited: 100,
                 work_count: 1,
                 favorite_count: 10,
             },
-            play_url: format!("http://127.0.0.1:8080/v/{id:08x}.mp4"),
-            cover_url: format!("http://127.0.0.1:8080/c/{id:08x}.jpg"),
+            play_url: format!("http://127.0.0.1:8080/v/{id:08x}{more}.mp4"),
+            cover_url: format!("http://127.0.0.1:8080/c/{id:08x}{more}.jpg"),
             favorite_count: 100,
             comment_count: 10,
             is_favorite: false,
-            title: "",
+            title: more.clone(),
         };
         Self {
             status_code: 0,
@@ -200,8 +209,20 @@ async fn short() -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(SHORT)
 }
 
-async fn feed(feed: web::Data<Feed>) -> HttpResponse {
-    HttpResponse::Ok().json(feed.get_ref())
+/// The feeds of the sizes that were asked for.
+type Feeds = std::sync::Mutex<std::collections::BTreeMap<usize, std::sync::Arc<Feed>>>;
+
+/// `GET /feed?BYTES`.
+async fn feed(feeds: web::Data<Feeds>, request: HttpRequest) -> HttpResponse {
+    let size = request.query_string().parse().unwrap_or(SMALLEST).min(SIZE_MAX);
+    let feed = {
+        let mut feeds = feeds.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let feed = feeds
+            .entry(size)
+            .or_insert_with(|| std::sync::Arc::new(Feed::of_size(size)));
+        std::sync::Arc::clone(feed)
+    };
+    HttpResponse::Ok().json(&*feed)
 }
 
 async fn echo(request: HttpRequest, stream: web::Payload) -> actix_web::Result<HttpResponse> {
@@ -215,7 +236,7 @@ async fn idle(request: HttpRequest, stream: web::Payload) -> actix_web::Result<H
 /// Serves on a free port of loopback, says its address on standard output, and ends with its standard input: whoever
 /// started it may be killed, and nothing may be left.
 pub async fn serve(workers: Option<usize>) -> anyhow::Result<()> {
-    let data = web::Data::new(Feed::example());
+    let data = web::Data::new(Feeds::default());
     let hall = web::Data::new(Hall::default());
     let mut server = HttpServer::new(move || {
         App::new()
@@ -314,8 +335,10 @@ mod tests {
     fn the_answers_have_the_sizes_that_they_are_called_by() {
         assert_eq!(SHORT.len(), 110);
         crate::contract::read_status(SHORT.as_bytes()).unwrap();
-        let body = serde_json::to_vec(&Feed::example()).unwrap();
-        assert!((11_300..11_900).contains(&body.len()), "{}", body.len());
-        assert_eq!(crate::contract::read_feed(&body).unwrap().videos.len(), 30);
+        for size in [SMALLEST, 20_500] {
+            let body = serde_json::to_vec(&Feed::of_size(size)).unwrap();
+            assert!(body.len().abs_diff(size) < 400, "{size}: {}", body.len());
+            assert_eq!(crate::contract::read_feed(&body).unwrap().videos.len(), 30);
+        }
     }
 }

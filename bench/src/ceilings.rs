@@ -67,6 +67,8 @@ pub struct CeilingRound {
     pub cpu_micros: Option<f64>,
     /// Resident memory of the bare server in bytes.
     pub rss: Option<u64>,
+    /// Bytes of an answer, where they follow the target's.
+    pub bytes: Option<usize>,
     /// Bytes of the bare server's memory for a connection, where that was measured.
     pub rss_each: Option<f64>,
 }
@@ -130,6 +132,8 @@ pub struct Bench<'a> {
     pub driver: &'a Driver,
     /// As many as the scenario has.
     pub connections: usize,
+    /// Bytes of a page of the target's feed, where the scenario has read one: the bare feed takes as many.
+    pub page_bytes: Option<usize>,
     /// On the disk that is measured.
     pub out: &'a Path,
 }
@@ -146,10 +150,19 @@ impl Bench<'_> {
             length,
             self.settings.grace(),
         );
+        let is_feed = matches!(ceiling, Ceiling::BareFeed | Ceiling::BareFeedRead);
+        let bytes = self.page_bytes.filter(|_| is_feed);
+        let feed = bytes.map_or(bare::FEED.to_owned(), |bytes| format!("{}?{bytes}", bare::FEED));
         let load = Load {
             target: Target::local(self.bare.address()),
             lanes: &["bare"],
-            users: (0..self.connections).map(|_| Asker { ceiling, seen: None }).collect(),
+            users: (0..self.connections)
+                .map(|_| Asker {
+                    ceiling,
+                    feed: feed.clone(),
+                    seen: None,
+                })
+                .collect(),
             pace: self
                 .settings
                 .rate
@@ -171,6 +184,7 @@ impl Bench<'_> {
                 .as_ref()
                 .map(|usage| ratio(float(usage.cpu_micros), float(lane.operations))),
             rss: usage.map(|usage| usage.rss_peak),
+            bytes,
             rss_each: None,
         })
     }
@@ -178,6 +192,7 @@ impl Bench<'_> {
 
 struct Asker {
     ceiling: Ceiling,
+    feed: String,
     seen: Option<Box<[u8]>>,
 }
 
@@ -186,7 +201,7 @@ impl Asker {
         match self.ceiling {
             Ceiling::BarePost => connection.post(bare::POST, "").await.and_then(Answer::ok).map(drop),
             Ceiling::BareFeed => {
-                let body = connection.get(bare::FEED).await.and_then(Answer::ok)?;
+                let body = connection.get(&self.feed).await.and_then(Answer::ok)?;
                 if self.seen.as_deref() == Some(body) {
                     return Ok(());
                 }
@@ -195,7 +210,7 @@ impl Asker {
                 Ok(())
             }
             Ceiling::BareFeedRead => connection
-                .get(bare::FEED)
+                .get(&self.feed)
                 .await
                 .and_then(Answer::ok)
                 .and_then(read_feed)
@@ -227,6 +242,7 @@ fn of_latencies(latencies: &Histogram<u64>, seconds: f64) -> CeilingRound {
         p99: micros(latencies.value_at_quantile(0.99)),
         cpu_micros: None,
         rss: None,
+        bytes: None,
         rss_each: None,
     }
 }

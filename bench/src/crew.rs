@@ -142,7 +142,7 @@ impl Crew<'_> {
         Life: Future<Output = T> + 'static,
     {
         let (present, mut arriving) = mpsc::unbounded_channel();
-        let (begin, begun) = watch::channel(None);
+        let (start, begun) = watch::channel(None);
         let count = members.len();
         let threads = self.stage.driver.threads.max(1);
         let mut shares: Vec<Vec<(usize, S)>> = (0..threads).map(|_| Vec::new()).collect();
@@ -174,7 +174,7 @@ impl Crew<'_> {
         let window = self.stage.window();
         let title = format!("{} · {}", self.stage.peer.name(), self.name);
         self.stage.display.begin(&title, self.stage.settings.length());
-        begin.send_replace(Some(window));
+        start.send_replace(Some(window));
         let gathering = gather(running, self.lanes, &window);
         let (gathered, server, client) = self.stage.watched(window, gathering).await;
         let (mut lanes, mut left) = gathered?;

@@ -166,12 +166,23 @@ pub struct CeilingOutcome {
     pub p99: Spread,
     /// The bare server's processor time for an operation.
     pub cpu_micros: Option<Spread>,
+    /// Bytes of an answer, where the ceiling was given the size of the target's.
+    #[serde(default)]
+    pub bytes: Option<usize>,
     /// Bytes of the bare server's memory for a connection.
     #[serde(default)]
     pub rss_each: Option<Spread>,
 }
 
 impl CeilingOutcome {
+    /// For people, with the size of its answers where that is of this run.
+    pub fn title(&self) -> String {
+        let title = self.ceiling.title();
+        self.bytes.map_or(title.to_owned(), |bytes| {
+            format!("{title}, {} B", grouped(bytes as u64))
+        })
+    }
+
     /// Of its rounds; `None` where there were none.
     pub fn of(ceiling: Ceiling, rounds: &[CeilingRound]) -> Option<Self> {
         Some(Self {
@@ -180,6 +191,7 @@ impl CeilingOutcome {
             p50: Spread::of(rounds.iter().map(|round| round.p50))?,
             p99: Spread::of(rounds.iter().map(|round| round.p99))?,
             cpu_micros: Spread::of(rounds.iter().filter_map(|round| round.cpu_micros)),
+            bytes: rounds.iter().find_map(|round| round.bytes),
             rss_each: Spread::of(rounds.iter().filter_map(|round| round.rss_each)),
         })
     }

@@ -121,6 +121,9 @@ impl Runner<'_> {
             settings: &self.settings,
             driver,
             connections: connections.or(self.settings.connections).unwrap_or(64),
+            page_bytes: contenders
+                .iter()
+                .find_map(|contender| contender.prepared.as_ref()?.page_bytes()),
             out: self.out,
         };
         for ceiling in wanted.collect::<BTreeSet<_>>() {

@@ -54,6 +54,11 @@ pub trait Prepared {
     /// Connections of its main load; the ceilings are measured with as many.
     fn connections(&self) -> usize;
 
+    /// Bytes of a page of the feed, for a ceiling of the same size.
+    fn page_bytes(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether a restart could bring something to light, which is so wherever something was written.
     fn writes(&self) -> bool {
         false

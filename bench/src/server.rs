@@ -37,8 +37,9 @@ impl Setup {
             .env("OVATION_LOG", "warn,ovation::server=info")
             .env("OVATION_LOG_FORMAT", "json")
             .env("OVATION_MAX_CONNECTIONS", "18000")
-            // All of a bench's users come from one address, many at once, and ask as fast as they are answered.
-            .env("OVATION_SOCKETS_PER_ADDRESS", "18000")
+            // All of a bench's users come from one address, many at once, and ask as fast as they are answered. Twice as many
+            // as there are connections, since all come back before the server may have noticed that they were gone.
+            .env("OVATION_SOCKETS_PER_ADDRESS", "36000")
             .env("OVATION_SOCKETS_WITHOUT_HELLO", "18000")
             .env("OVATION_OPERATIONS_PER_SECOND", "100000")
             .stdin(Stdio::null());

@@ -10,6 +10,18 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
+const SCENARIOS: [&str; 9] = [
+    "user-info",
+    "feed",
+    "like-storm",
+    "mix",
+    "login-storm",
+    "chat",
+    "fan-out",
+    "live-counters",
+    "idle",
+];
+
 fn ovation() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_ovation-bench")).with_file_name("ovation");
     assert!(
@@ -70,17 +82,7 @@ fn every_scenario_finds_the_server_right() {
         "JSON lines only: {lines}"
     );
 
-    for scenario in [
-        "user-info",
-        "feed",
-        "like-storm",
-        "mix",
-        "login-storm",
-        "chat",
-        "fan-out",
-        "live-counters",
-        "idle",
-    ] {
+    for scenario in SCENARIOS {
         let result = result(out.path(), scenario);
         assert_eq!(
             (&result["schema"], &result["passed"]),

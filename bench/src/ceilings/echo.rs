@@ -113,6 +113,7 @@ pub async fn idle(bench: &Bench<'_>) -> anyhow::Result<CeilingRound> {
             )
         }),
         rss: after.map(|after| after.rss),
+        bytes: None,
         rss_each: each,
     })
 }

@@ -119,6 +119,7 @@ pub async fn ceilings(args: &CeilingArgs) -> anyhow::Result<bool> {
         settings: &settings,
         driver: &driver,
         connections: args.connections as usize,
+        page_bytes: None,
         out: &args.out,
     };
     let outcomes = tokio::select! {

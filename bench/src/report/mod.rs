@@ -149,7 +149,7 @@ pub fn ceilings_text(ceilings: &[CeilingOutcome]) -> String {
         let _ = writeln!(
             text,
             "  ceiling {:26} {}/s, p50 {}, p99 {}",
-            ceiling.ceiling.title(),
+            ceiling.title(),
             spread(&ceiling.rate, show_rate),
             show_micros(ceiling.p50.median),
             show_micros(ceiling.p99.median)

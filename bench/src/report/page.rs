@@ -133,7 +133,7 @@ fn ceilings(html: &mut String, ceilings: &[CeilingOutcome]) {
         let _ = write!(
             html,
             "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
-            Escaped(ceiling.ceiling.title()),
+            Escaped(&ceiling.title()),
             spread(&ceiling.rate, show_rate),
             spread(&ceiling.p50, show_micros),
             spread(&ceiling.p99, show_micros),

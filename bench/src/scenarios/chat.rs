@@ -305,15 +305,15 @@ impl Pair {
                 )));
             };
             self.last_id = id;
-            let Some(sent) = self.in_flight.iter_mut().find(|sent| sent.number == number) else {
+            let Some(message) = self.in_flight.iter_mut().find(|sent| sent.number == number) else {
                 return Err(Failure::Untrue(format!("message {number} was acknowledged twice")));
             };
-            if std::mem::replace(&mut sent.is_acknowledged, true) {
+            if std::mem::replace(&mut message.is_acknowledged, true) {
                 return Err(Failure::Untrue(format!("message {number} was acknowledged twice")));
             }
             self.acknowledged += 1;
-            let due = sent.due;
-            if !sent.is_received {
+            let due = message.due;
+            if !message.is_received {
                 self.missing.insert(number);
             }
             seat.success(ACK, self.at(at, due), due, at);

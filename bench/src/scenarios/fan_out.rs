@@ -6,12 +6,13 @@
 //! delivered. A second phase has readers who stopped reading, which must not harm the others.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use futures_util::future::LocalBoxFuture;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use crate::accounts::Account;
 use crate::ceilings::Ceiling;
@@ -111,6 +112,9 @@ struct Scene {
     /// The last frame that was read in full, and its comment: the others get the same bytes.
     seen: Mutex<(u64, Box<[u8]>)>,
     complete: Notify,
+    /// Authors who are not done yet, and whether there is none.
+    authors: AtomicUsize,
+    over: watch::Sender<bool>,
 }
 
 enum Role {
@@ -159,6 +163,8 @@ impl Hall {
             postings: Mutex::default(),
             seen: Mutex::default(),
             complete: Notify::new(),
+            authors: AtomicUsize::new(self.authors.len()),
+            over: watch::Sender::new(false),
         });
         let crew = Crew {
             stage,
@@ -268,6 +274,9 @@ impl Scene {
         for (_, late) in self.postings().iter().filter(|(key, _)| mine(key)) {
             seat.unanswered(ALL, late.due);
         }
+        if self.authors.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.over.send_replace(true);
+        }
         (said, 0)
     }
 
@@ -320,23 +329,16 @@ impl Scene {
             tokio::time::sleep_until(window.end.into()).await;
             return Ok(());
         }
-        let listening = self.listen(&mut session, seat, &window, got);
-        // Ends by itself only with a failure.
-        tokio::time::timeout_at(self.until(&window).into(), listening)
-            .await
-            .unwrap_or(Ok(()))
-    }
-
-    /// In a closed loop nothing is due after the end that could count.
-    fn until(&self, window: &Window) -> Instant {
-        if self.interval.is_some() {
-            window.cutoff()
-        } else {
-            window.cutoff().min(window.end + LAST)
+        let mut over = self.over.subscribe();
+        tokio::select! {
+            failed = self.listen(&mut session, seat, got) => failed,
+            // Whatever was said has arrived, or its time is over.
+            _ = over.wait_for(|over| *over) => Ok(()),
+            () = tokio::time::sleep_until((window.cutoff() + LAST).into()) => Ok(()),
         }
     }
 
-    async fn listen(&self, session: &mut Session, seat: &Seat, window: &Window, got: &mut u64) -> Result<(), Failure> {
+    async fn listen(&self, session: &mut Session, seat: &Seat, got: &mut u64) -> Result<(), Failure> {
         let mut last = [0; ROOMS];
         loop {
             let (text, at) = session.text().await?;
@@ -359,9 +361,6 @@ impl Scene {
                 drop(postings);
                 seat.success(ALL, self.at(due, at), due, at);
                 self.complete.notify_waiters();
-                if at >= window.end {
-                    return Ok(());
-                }
             }
         }
     }

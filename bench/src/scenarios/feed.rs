@@ -68,6 +68,9 @@ impl Scenario for FeedPages {
                 !pages.is_empty(),
                 "the target has no videos: publish some, or let the bench start it with a world"
             );
+            let mut connection = Connection::new(stage.peer.target().clone());
+            let newest = connection.get_within(PATIENCE, &pages[0].path()).await;
+            let page_bytes = newest.and_then(Answer::ok)?.len();
             let count = stage.settings.users.unwrap_or(stage.settings.by_world(24, 256, 256));
             let accounts = stage.peer.accounts(count, stage.display).await?;
             ensure!(
@@ -98,6 +101,7 @@ impl Scenario for FeedPages {
                 reader(connections + number, own)
             };
             Ok(Box::new(Rounds {
+                page_bytes,
                 guests: (0..connections).map(|number| reader(number, Vec::new())).collect(),
                 viewers: (0..connections).map(viewer).collect(),
             }) as Box<dyn Prepared>)
@@ -106,6 +110,8 @@ impl Scenario for FeedPages {
 }
 
 struct Rounds {
+    /// Of the newest page, as a guest sees it.
+    page_bytes: usize,
     guests: Vec<PageReader>,
     viewers: Vec<PageReader>,
 }
@@ -134,6 +140,10 @@ impl Prepared for Rounds {
 
     fn connections(&self) -> usize {
         self.guests.len()
+    }
+
+    fn page_bytes(&self) -> Option<usize> {
+        Some(self.page_bytes)
     }
 
     /// A viewer's flags on the pages say the same as the list of what this viewer likes (contract, 9).

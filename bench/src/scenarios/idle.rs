@@ -21,8 +21,9 @@ use crate::socket::{Position, Session, assert_socket};
 use crate::stats::Window;
 use crate::units::{float, float_len, ratio};
 
-/// Of the server's default: connections that one user may have.
-const OF_ONE_USER: usize = 15;
+/// Connections that one user has: twice as many are below the server's default of 16, since all come back before the server
+/// may have noticed that they were gone.
+const OF_ONE_USER: usize = 7;
 /// Connections that make a server ready before its memory is looked at.
 const FIRST: usize = 16;
 /// How long the server is looked at while all come back: as long as that may take.

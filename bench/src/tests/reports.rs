@@ -28,6 +28,7 @@ async fn outcome() -> Outcome {
         p99: 33.5,
         cpu_micros: Some(7.5),
         rss: Some(1 << 20),
+        bytes: Some(20_512),
         rss_each: None,
     };
     let ceilings = BTreeMap::from([(Ceiling::BareGet, vec![round])]);
