@@ -111,7 +111,8 @@ pub enum RefusalCode {
     KeyConflict,
     /// More of something than announced.
     LimitExceeded,
-    /// Not now; nothing was changed, and the same request may be sent again.
+    /// Not now. The same request may be sent again, a message with the same key: where a commit's answer was lost it may
+    /// have been done.
     TryLater,
     /// The server's fault.
     Internal,

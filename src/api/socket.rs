@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use ovation_actors::connection::{self, EchoSetup, Limits, Setup, SocketLimits, SocketTicket};
+use ovation_actors::connection::{self, EchoSetup, Limits, Refused, Setup, SocketLimits, SocketTicket};
 use ovation_actors::outbox::Outbox;
 
 use super::params::bearer_token;
@@ -50,7 +50,7 @@ pub async fn open_echo(request: HttpRequest, payload: Payload, app: Data<App>) -
 
 fn admit(request: &HttpRequest, app: &App) -> Result<SocketTicket, ApiError> {
     if app.draining.load(Ordering::Relaxed) {
-        return Err(ApiError::Unavailable);
+        return Err(Refused::Draining.into());
     }
     if !is_welcome_origin(request, &app.config) {
         return Err(ApiError::ForeignOrigin);

@@ -157,7 +157,7 @@ pub(super) struct MarkRead {
 
 #[derive(Serialize)]
 struct Marked {
-    /// What was asked for, or what had been reached already.
+    /// What was asked for.
     message_id: i64,
     unread: i64,
 }

@@ -35,7 +35,7 @@ use refusal::{bad_request, unauthorized};
 const PAGE: i64 = 100;
 /// Bytes of them, past the first: a page is kept for as long as its client does not read.
 const PAGE_BYTES: usize = 256 << 10;
-/// The largest id a client may name: beyond it JavaScript would mangle it.
+/// Ids are below it: JavaScript would mangle larger ones.
 const MAX_ID: i64 = 1 << 53;
 
 /// The server behind one connection.
@@ -135,7 +135,7 @@ fn parameters<T: DeserializeOwned>(d: &serde_json::value::RawValue) -> Result<T,
 }
 
 fn id(name: &'static str, id: i64) -> Result<i64, Refusal> {
-    if (1..=MAX_ID).contains(&id) {
+    if (1..MAX_ID).contains(&id) {
         Ok(id)
     } else {
         Err(bad_request(format!("{name} is not a valid id")))
