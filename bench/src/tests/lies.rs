@@ -18,8 +18,8 @@ async fn judged(scenario: &str, lie: Lie) -> Vec<String> {
         ("chat", Lie::SwapsMessages) => Some(500.0),
         _ => None,
     };
-    // Frames are few: a busy machine needs time for some.
-    if scenario == "live-counters" {
+    // Frames and writes are few: a busy machine needs time for some.
+    if matches!(scenario, "live-counters" | "mix") {
         settings.duration = std::time::Duration::from_secs(1);
     }
     let (found, phases) = findings(named(scenario), target, &settings).await;
