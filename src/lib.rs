@@ -19,6 +19,7 @@ pub mod keeping;
 pub mod likes;
 pub mod logging;
 pub mod media;
+pub mod memory;
 pub mod net;
 pub mod pictures;
 pub mod rows;

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use ovation::cli::{self, Command, ConfigAction, commands};
 use ovation::config::{self, Config};
-use ovation::{logging, version};
+use ovation::{logging, memory, version};
 
 fn main() -> ExitCode {
+    memory::give_large_blocks_back();
     // What this process creates is its user's alone: the store holds password hashes, the spool what strangers upload.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
     let (options, command) = cli::parse();

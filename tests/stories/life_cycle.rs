@@ -13,7 +13,7 @@ use crate::harness::folders;
 use crate::harness::mariadb::{Database, shared};
 use crate::harness::process::{self, Process};
 use crate::harness::raw::{Wire, head};
-use crate::harness::{Kind, World, eventually, on_both_stores};
+use crate::harness::{Kind, World, at_once, eventually, on_both_stores};
 
 on_both_stores!(
     a_signal_lets_what_is_in_flight_finish,
@@ -314,4 +314,18 @@ fn the_log_is_json_and_keeps_secrets(kind: Kind) {
     for secret in hidden {
         assert!(!log.contains(secret), "{secret} is in the log");
     }
+}
+
+/// A hash takes 19 MiB for 20 ms; what a storm of logins leaves behind must not be a multiple of that.
+#[test]
+fn logins_leave_no_memory_behind() {
+    let ground = Ground::new(Kind::Sqlite);
+    let process = ground.serve();
+    process.site.register("ann");
+    let before = process.resident_kib();
+    for _ in 0..5 {
+        at_once(16, |_| process.site.login("ann"));
+    }
+    let after = process.resident_kib();
+    assert!(after < before + (64 << 10), "{before} KiB before, {after} KiB after");
 }
