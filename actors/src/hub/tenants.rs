@@ -9,7 +9,8 @@ use std::hash::{BuildHasher as _, Hash};
 use std::sync::atomic::{AtomicUsize, Ordering, fence};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use actix::{Actor, Addr, Context};
+use actix::fut::wrap_future;
+use actix::{Actor, Addr, AsyncContext as _, Context};
 use foldhash::HashMap;
 use foldhash::fast::RandomState;
 
@@ -37,7 +38,13 @@ pub struct Tenant<A: Actor, S> {
 impl<A: Actor<Context = Context<A>>, S: Default> Tenant<A, S> {
     fn start(actor: impl FnOnce(&Arc<S>) -> A) -> Self {
         let shared = Arc::default();
-        let address = actor(&shared).start();
+        let address = A::create(|context| {
+            // Nobody has an address once the last seat is given up, and actix ends an actor that nobody can reach, even
+            // with messages that came between its last look into the mailbox and that. With something to wait for it
+            // lives until it is told to end, which is the last message of all.
+            context.spawn(wrap_future(std::future::pending::<()>()));
+            actor(&shared)
+        });
         Self {
             address,
             shared,
@@ -111,7 +118,7 @@ impl<K: Eq + Hash, A: Actor<Context = Context<A>>, S: Default> Tenants<K, A, S> 
     }
 
     /// Gives up a seat. `exit` runs under the key's lock and learns whether it was the last: the actor is forgotten then,
-    /// and `exit` tells it to end.
+    /// and `exit` must tell it to end, since nothing else does.
     pub fn leave(&self, key: &K, exit: impl FnOnce(&Tenant<A, S>, bool)) {
         let mut shard = self.write(key);
         let Some(tenant) = shard.get_mut(key) else {
@@ -191,6 +198,8 @@ impl<K, A: Actor, S> Tenants<K, A, S> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use actix::{Handler, Message};
 
     use super::*;
@@ -286,7 +295,9 @@ mod tests {
                 drop(give_up);
                 thread.join().unwrap();
             }
+            let deadline = Instant::now() + Duration::from_secs(30);
             while ended.load(Ordering::SeqCst) < started.load(Ordering::SeqCst) {
+                assert!(Instant::now() < deadline, "an actor was never told to end");
                 tokio::task::yield_now().await;
             }
         });
