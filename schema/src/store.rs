@@ -129,7 +129,7 @@ impl Store {
     }
 
     /// The same store over connections of its own, so that whoever uses them waits for nobody else's. SQLite's one writer
-    /// stays one. `options` are those the store was opened with. Blocks.
+    /// stays one. `options` are those the store was opened with, the times as this one needs them. Blocks.
     pub fn apart(&self, options: &Options, connections: u32) -> Result<Self, StoreError> {
         self.apart_with(options, connections, Arc::clone(&self.0.statements))
     }
@@ -152,7 +152,7 @@ impl Store {
             ids: Arc::clone(&self.0.ids),
             store_id: self.0.store_id.clone(),
             statements,
-            deadline: self.0.deadline,
+            deadline: options.acquire_timeout + options.statement_timeout,
         })))
     }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use ovation::config::Config;
 use ovation::control::SOCKET;
 use ovation::likes::LEDGER_FILE;
 use ovation::server::{STORE_FILE, Server, store_options};
-use ovation_schema::{DbConnection, StoreError};
+use ovation_schema::{DbConnection, Options, StoreError};
 use tempfile::TempDir;
 
 use super::folders;
@@ -122,7 +123,13 @@ impl World {
             .enable_all()
             .build()
             .unwrap();
-        let store = self.server().store().clone();
+        // On a busy machine it may take longer than the server's own changes may.
+        let options = Options {
+            acquire_timeout: Duration::from_mins(1),
+            statement_timeout: Duration::from_mins(1),
+            ..store_options(&self.config, self.data_dir())
+        };
+        let store = self.server().store().apart(&options, 1).unwrap();
         runtime.block_on(store.write(change)).unwrap();
         self.server().rows().clear();
     }

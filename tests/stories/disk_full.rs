@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use super::media::cover_of;
 use crate::harness::clip::{self, CLIP};
 use crate::harness::{Kind, World, eventually, on_both_stores};
 
@@ -41,6 +42,7 @@ fn a_full_disk_refuses_and_recovers(kind: Kind) {
     let ann = world.register("ann");
     let video = ann.publishes("before");
     ann.comments(&video, "before");
+    cover_of(&world, &video);
     let before = world.files();
 
     let ballast = world.data_dir().join("ballast");

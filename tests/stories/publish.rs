@@ -1,9 +1,8 @@
 //! Publishing what works: visible at once, in any part order, twice if wanted (contract 5.5, 5.6).
 
-use std::time::Duration;
-
+use super::media::cover_of;
 use crate::harness::clip::{self, CLIP, Multipart};
-use crate::harness::{Kind, Persona, User, World, at_once, eventually, on_both_stores};
+use crate::harness::{Kind, Persona, User, World, at_once, on_both_stores};
 
 on_both_stores!(
     a_publication_is_visible_in_the_next_request,
@@ -183,10 +182,7 @@ fn twelve_mebibytes_pass(kind: Kind) {
     ann.uploads("long", &big).done();
     let video = &ann.works_of(ann.id)[0];
     assert!(world.get(&video.play_url).body == big, "the very bytes");
-    let cover = eventually("the cover of a big clip", Duration::from_secs(15), || {
-        let reply = world.get(&video.cover_url);
-        (reply.status == 200).then_some(reply)
-    });
+    let cover = cover_of(&world, video);
     assert!(cover.header("content-type").unwrap().starts_with("image/"));
 }
 
