@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, HeaderName};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 use percent_encoding::percent_decode;
@@ -88,11 +88,12 @@ impl Params {
     /// The query string and the token headers only. For an upload, whose handler reads the body and adds the text parts
     /// with `add`, and for a `WebSocket`, whose frames are no body.
     pub fn from_query(request: &HttpRequest) -> Result<Self, ApiError> {
-        let mut params = Self {
-            pairs: Vec::new(),
-            header_token: header_token(request),
-        };
+        let mut params = Self::default();
         params.add_urlencoded(request.query_string().as_bytes())?;
+        // One in the query goes before any header, whatever the body brings.
+        if matches!(params.text("token"), Ok(None | Some(""))) {
+            params.header_token = header_token(request);
+        }
         Ok(params)
     }
 
@@ -113,11 +114,15 @@ impl Params {
     }
 
     pub(crate) fn add_value(&mut self, name: &str, value: Value) -> Result<(), ApiError> {
-        Self::check_count(self.pairs.len() + 1)?;
         if name.len() > MAX_NAME_LEN {
             return Err(ApiError::invalid("the name of a parameter is too long"));
         }
-        self.pairs.push((name.to_owned(), value));
+        self.push(name.to_owned(), value)
+    }
+
+    fn push(&mut self, name: String, value: Value) -> Result<(), ApiError> {
+        Self::check_count(self.pairs.len() + 1)?;
+        self.pairs.push((name, value));
         Ok(())
     }
 
@@ -141,7 +146,7 @@ impl Params {
             }
             // Nobody asks for a name that is not UTF-8; it still counts against the bound.
             let name = String::from_utf8(form_decode(name)).unwrap_or_default();
-            self.add(&name, form_decode(value))?;
+            self.push(name, Value::checked(form_decode(value)))?;
         }
         Ok(())
     }
@@ -273,8 +278,9 @@ impl FromRequest for Params {
 
 /// The token of a header. A header whose bytes are no visible ASCII is no token of ours and counts as none.
 fn header_token(request: &HttpRequest) -> Option<String> {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    bearer_token(request).or_else(|| header("token").filter(|token| !token.is_empty()).map(str::to_owned))
+    const TOKEN: HeaderName = HeaderName::from_static("token");
+    let header = || request.headers().get(TOKEN).and_then(|value| value.to_str().ok());
+    bearer_token(request).or_else(|| header().filter(|token| !token.is_empty()).map(str::to_owned))
 }
 
 /// The token of `Authorization: Bearer`, the only place where sockets and their long poll look for one. None for an empty

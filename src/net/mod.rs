@@ -28,7 +28,7 @@ mod track;
 pub use body::{BodyDeadline, BodyLimits, body_error, declared_length};
 pub use connection::{ConnectionLimits, hangup, on_connect, prepare_for_pushes};
 pub use panic_guard::{guard_panics, install_panic_hook};
-pub use request_log::{RequestId, log_requests};
+pub use request_log::{ACCESS_TARGET, RequestId, log_requests};
 pub use track::track_requests;
 
 #[cfg(test)]

@@ -27,7 +27,7 @@ pub async fn guard_panics<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let id = request.extensions().get::<RequestId>().cloned();
+    let id = request.extensions().get::<RequestId>().copied();
     // Unwind safety: what a request shares with others is behind locks and databases that expect a writer to vanish;
     // the rest is dropped with it.
     let outcome = AssertUnwindSafe(async move { next.call(request).await })
