@@ -12,9 +12,10 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
+use actix_web::{Error, HttpResponse, ResponseError};
 use tracing::Instrument as _;
 
+use super::panic_guard::guard_panics;
 use crate::error::FailureCode;
 
 /// The header that carries the id, in both directions.
@@ -27,7 +28,7 @@ const MAX_PATH_LEN: usize = 200;
 /// The target of the one event a request leaves.
 pub const ACCESS_TARGET: &str = module_path!();
 
-/// The id of a request, in its extensions: visible ASCII of at most 64 characters, safe in a header and in a log. Held in
+/// The id of a request: visible ASCII of at most 64 characters, safe in a header and in a log. Held in
 /// place, since it is copied twice for each request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct RequestId {
@@ -86,18 +87,17 @@ impl RequestId {
     }
 }
 
-/// A middleware: gives the request an id (in its extensions, its span and the answer) and logs it when answered.
+/// Gives the request an id (in its span and in the answer), guards it against panics, and logs it when answered.
 ///
 /// The time runs to the response's head; a stream or a WebSocket goes on after its line.
-pub async fn log_requests(
+pub(super) async fn log_requests<B: MessageBody>(
     request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
     let id = RequestId::of(request.headers());
-    request.extensions_mut().insert(id);
     let mut entry = Entry::new(&request, id);
     let span = tracing::info_span!("request", request_id = id.as_str());
-    match next.call(request).instrument(span).await {
+    match guard_panics(request, next, id).instrument(span).await {
         Ok(mut response) => {
             entry.status = Some(response.status().as_u16());
             entry.code = response.response().extensions().get::<FailureCode>().map(|code| code.0);
