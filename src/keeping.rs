@@ -122,13 +122,18 @@ impl Work {
     }
 
     async fn revocations(&mut self) -> Result<(), StoreError> {
-        let after = self.revoked;
+        let (after, began) = (self.revoked, std::time::Instant::now());
         let read = move |connection: &mut _| users::revoked_since(connection, after, REVOCATIONS_PAGE);
-        for (changed_at, user, version) in self.store.read(read).await? {
+        let found = self.store.read(read).await?;
+        let all = found.len() < usize::try_from(REVOCATIONS_PAGE).unwrap_or(0);
+        for (changed_at, user, version) in found {
             self.revoked = changed_at;
-            self.app.confirmed.forget(user.0);
+            self.app.confirmed.revoke(user.0);
             let version = u32::try_from(version).unwrap_or(u32::MAX);
             self.app.hub.revoke(user, version, CloseCode::Revoked.into());
+        }
+        if all {
+            self.app.confirmed.know_revocations_until(began);
         }
         Ok(())
     }

@@ -3,13 +3,19 @@
 //! Owns the one subscriber of the process: standard error, pretty or JSON. Never decides what is
 //! logged elsewhere, and never writes to standard output, which belongs to what a command was asked for.
 
+mod json;
+mod lines;
+
 use std::io::{self, IsTerminal};
+use std::sync::OnceLock;
 
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::config::LogFormat;
+use json::{JsonLines, SpanFields};
+use lines::Lines;
 
 /// Logging could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -31,9 +37,28 @@ pub fn init(filter: &str, format: LogFormat) -> Result<(), LoggingError> {
         LogFormat::Json => true,
     };
     let colours = terminal && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    subscriber(filter, json, colours, io::stderr)?.try_init()?;
+    let lines = Lines::new(io::stderr(), |dropped| {
+        tracing::warn!(
+            dropped,
+            "lines of requests were dropped: the log is not taken fast enough"
+        );
+    });
+    subscriber(filter, json, colours, lines.clone())?.try_init()?;
+    // The first call has succeeded, or there would be a subscriber.
+    let _ = LINES.set(lines);
     crate::net::install_panic_hook();
     Ok(())
+}
+
+/// Of the one subscriber, which is the process's as well.
+static LINES: OnceLock<Lines> = OnceLock::new();
+
+/// Writes what a moment ago was left to the thread that writes the lines of requests. Before the process ends.
+pub fn flush() {
+    if let Some(lines) = LINES.get() {
+        // Where standard error is gone there is nobody to tell.
+        let _ = lines.flush();
+    }
 }
 
 fn subscriber<W>(filter: &str, json: bool, colours: bool, writer: W) -> Result<tracing::Dispatch, LoggingError>
@@ -48,10 +73,9 @@ where
         .with_writer(writer);
     Ok(if json {
         builder
-            .json()
-            .flatten_event(true)
-            .with_current_span(true)
-            .with_span_list(false)
+            .with_ansi(false)
+            .fmt_fields(SpanFields)
+            .event_format(JsonLines::new())
             .into()
     } else {
         builder.compact().with_ansi(colours).into()
@@ -70,7 +94,7 @@ mod tests {
     use super::*;
 
     #[derive(Clone, Default)]
-    struct Captured(Arc<Mutex<Vec<u8>>>);
+    pub(super) struct Captured(Arc<Mutex<Vec<u8>>>);
 
     impl Write for Captured {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -82,6 +106,17 @@ mod tests {
     }
 
     impl Captured {
+        pub(super) fn make(&self) -> impl Fn() -> Self + Send + Sync + use<> {
+            let captured = self.clone();
+            move || captured.clone()
+        }
+
+        /// What was written, a JSON object a line.
+        pub(super) fn lines(&self) -> Vec<serde_json::Value> {
+            let text = String::from_utf8(self.0.lock().unwrap().clone()).unwrap();
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        }
+
         /// What one line of `info` and one of `debug` leave behind.
         fn of(filter: &str, json: bool) -> String {
             let captured = Self::default();

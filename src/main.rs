@@ -16,7 +16,9 @@ fn main() -> ExitCode {
     let (options, command) = cli::parse();
     let serving = matches!(command, Command::Serve(_));
     let probing = matches!(command, Command::Healthcheck);
-    let Err(error) = run(&options, command) else {
+    let outcome = run(&options, command);
+    logging::flush();
+    let Err(error) = outcome else {
         return ExitCode::SUCCESS;
     };
     report(&error, serving);

@@ -29,7 +29,7 @@ use crate::control::Control;
 use crate::identity::DataDir;
 use crate::keeping::Keeping;
 use crate::media::{self, Media, MediaLimits};
-use crate::net::{ConnectionLimits, guard_panics, log_requests, on_connect, track_requests};
+use crate::net::{ConnectionLimits, on_connect, track_requests};
 use crate::rows::Rows;
 use crate::{api, likes, pictures};
 
@@ -363,8 +363,6 @@ fn http_server(app: App, listener: TcpListener) -> std::io::Result<actix_web::de
         actix_web::App::new()
             .app_data(web::Data::new(app.clone()))
             .app_data(web::Data::new(app.media.clone()))
-            .wrap(from_fn(guard_panics))
-            .wrap(from_fn(log_requests))
             .wrap(from_fn(track_requests))
             // First, since its paths are plain texts: what comes after has patterns, which cost more to try.
             .configure(api::routes)

@@ -6,6 +6,7 @@
 
 pub(crate) mod fatal;
 mod group;
+mod inbox;
 pub(crate) mod ledger_thread;
 pub(crate) mod like_store;
 mod listener;
@@ -36,6 +37,7 @@ use crate::flusher::FlushRequest;
 use crate::overlay::Overlay;
 use fatal::Fatal;
 use group::Ask;
+use inbox::{Inbox, Wake};
 use ledger_thread::LedgerThread;
 use shared::Shared;
 
@@ -88,7 +90,8 @@ pub enum FlushError {
 pub struct Counters(Arc<Inner>);
 
 struct Inner {
-    writer: Recipient<Ask>,
+    inbox: Inbox,
+    writer: Recipient<Wake>,
     places: Arc<Semaphore>,
     places_max: usize,
     flush: mpsc::Sender<FlushRequest>,
@@ -125,10 +128,10 @@ impl Counters {
             reply,
             place,
         };
-        self.0.writer.try_send(ask).map_err(|error| match error {
-            SendError::Full(_) => CountersError::Busy,
-            SendError::Closed(_) => CountersError::Unavailable,
-        })?;
+        // One of these is on its way at most, so the mailbox is never full.
+        if self.0.inbox.put(ask)? && matches!(self.0.writer.try_send(Wake), Err(SendError::Closed(_))) {
+            self.0.inbox.close();
+        }
         // No answer: the actor stopped meanwhile, and nobody knows how far the like had come.
         answer.await.unwrap_or(Err(CountersError::Unavailable))
     }

@@ -51,9 +51,13 @@ pub(crate) fn open_sqlite(path: &Path, role: Role) -> Result<DbConnection, Store
     // No mmap: an I/O error or a file that somebody cuts would be a SIGBUS instead of an error.
     // The cache is a connection's own, and there may be hundreds that read; the system's serves them all.
     let cache_kib = if role == Role::Reader { 4096 } else { 16384 };
+    // Pages of the log after which a commit copies them into the file, with two syncs that the ledger's appends wait behind:
+    // a flush of likes writes about a thousand, the same ones again and again. Below what the writer calls long.
+    let checkpoint_pages = 2500;
     connection.batch_execute(&format!(
         "PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; \
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{cache_kib}; PRAGMA journal_size_limit = 16777216;",
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{cache_kib}; PRAGMA journal_size_limit = 16777216; \
+         PRAGMA wal_autocheckpoint = {checkpoint_pages};",
     ))?;
     if role == Role::Reader {
         connection.batch_execute("PRAGMA query_only = ON;")?;

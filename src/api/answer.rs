@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 
 use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
 use ovation_actors::Counters;
 use ovation_actors::overlay::{Stale, View};
 use ovation_schema::comments::CommentRow;
@@ -30,9 +31,15 @@ pub struct Success<T> {
     payload: T,
 }
 
-/// A success that says nothing else.
-#[derive(Serialize)]
-pub struct Nothing {}
+/// The answer of a request that went well and has nothing else to say.
+pub fn done() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .body(DONE)
+}
+
+/// [`Success`] without a payload, as it is serialised.
+const DONE: &str = r#"{"status_code":0,"status_msg":""}"#;
 
 /// The answer of a request that went well.
 pub fn success(payload: impl Serialize) -> HttpResponse {
@@ -283,6 +290,16 @@ impl Friend {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[actix_web::test]
+    async fn an_answer_without_more_is_a_success_without_a_payload() {
+        #[derive(Serialize)]
+        struct Nothing {}
+        let (done, same) = (done(), success(Nothing {}));
+        assert_eq!(done.headers().get(CONTENT_TYPE), same.headers().get(CONTENT_TYPE));
+        let [done, same] = [done, same].map(|response| actix_web::body::to_bytes(response.into_body()));
+        assert_eq!(done.await.unwrap(), same.await.unwrap());
+    }
 
     #[test]
     fn a_comment_is_dated_in_the_configured_zone() {

@@ -25,7 +25,7 @@ impl Base {
             .and_then(|value| value.to_str().ok())
             .filter(|host| is_authority(host));
         match host {
-            Some(host) => Self(format!("http://{host}")),
+            Some(host) => Self(["http://", host].concat()),
             None => Self(format!("http://{}", request.app_config().local_addr())),
         }
     }

@@ -140,8 +140,8 @@ impl Call {
         }
     }
 
-    /// Whoever `access` allows, for what is answered from memory: confirmed within the last second, else by a look at the
-    /// user's row. While the database is away, who was confirmed not long ago is believed.
+    /// Whoever `access` allows, for what is answered from memory: confirmed not long ago and not revoked since, else by a
+    /// look at the user's row. While the database is away, who was confirmed not long ago is believed.
     pub async fn viewer(&self, access: Access) -> Result<Option<UserId>, ApiError> {
         let (claims, required) = match access {
             Access::Guest(None) => return Ok(None),
@@ -161,6 +161,7 @@ impl Call {
         if confirmed.is_fresh(user.0, version) {
             return Ok(user);
         }
+        let stamp = confirmed.stamp();
         let look = self.app.versions.of(user);
         // Whoever was confirmed not long ago does not wait for a database that hangs; the others have nothing else.
         let looked = if confirmed.is_usable(user.0, version) {
@@ -172,7 +173,7 @@ impl Call {
         };
         match looked {
             Ok(current) if current == Some(i64::from(version)) => {
-                confirmed.remember(user.0, version);
+                confirmed.remember(user.0, version, stamp);
                 Ok(user)
             }
             Ok(_) => {

@@ -8,7 +8,7 @@ use ovation_schema::comments::{self, Deleted, NewComment, Posted};
 use ovation_schema::{Change, CommentId, DbConnection, StoreError, VideoId, follows, now_ms};
 use serde::Serialize;
 
-use super::answer::{Comment, Flags, Nothing, User, success};
+use super::answer::{Comment, Flags, User, done, success};
 use super::call::Call;
 use super::list::{self, Page};
 use super::params::{Action, Controls};
@@ -100,7 +100,7 @@ async fn delete(call: &Call, video: VideoId) -> Result<HttpResponse, ApiError> {
     };
     let write = call.tell(delete, news);
     match touch.during(write).await? {
-        Deleted::Yes(Change::Made | Change::Nothing) => Ok(success(Nothing {})),
+        Deleted::Yes(Change::Made | Change::Nothing) => Ok(done()),
         Deleted::Yes(Change::Unknown) => Err(ApiError::NotFound("this comment")),
         Deleted::NotYours => Err(ApiError::Forbidden("only its author can delete a comment")),
     }

@@ -7,7 +7,7 @@ use actix_web::HttpResponse;
 use ovation_actors::counters::Outcome;
 use ovation_schema::{DbConnection, StoreError, UserId, VideoId, favorites, videos};
 
-use super::answer::{Lens, Nothing, Video, success};
+use super::answer::{Lens, Video, done};
 use super::call::Call;
 use super::feed::show;
 use super::list::{self, Page};
@@ -22,7 +22,7 @@ pub async fn set_favorite(call: Call) -> Result<HttpResponse, ApiError> {
     let on = call.params.action("action_type")? == Action::Do;
     match call.app.counters.set_favorite(viewer, video, on).await? {
         Outcome::UnknownVideo => Err(ApiError::NotFound("this video")),
-        Outcome::Changed | Outcome::Unchanged => Ok(success(Nothing {})),
+        Outcome::Changed | Outcome::Unchanged => Ok(done()),
     }
 }
 

@@ -4,7 +4,7 @@ use actix_web::HttpResponse;
 use ovation_schema::messages::{self, NewMessage, Sent};
 use ovation_schema::{DbConnection, MessageId, UserId, now_ms};
 
-use super::answer::{Message, Nothing, success};
+use super::answer::{Message, done};
 use super::call::Call;
 use super::list::{self, Page};
 use super::params::{Action, Controls, check_text};
@@ -43,7 +43,7 @@ pub async fn send_message(call: Call) -> Result<HttpResponse, ApiError> {
     match call.tell(send, news_of_sent).await? {
         Sent::NoReceiver => Err(ApiError::NotFound("this user")),
         // Without a key every message is a new one.
-        Sent::Stored { .. } | Sent::Duplicate { .. } | Sent::KeyConflict => Ok(success(Nothing {})),
+        Sent::Stored { .. } | Sent::Duplicate { .. } | Sent::KeyConflict => Ok(done()),
     }
 }
 

@@ -33,13 +33,14 @@ pub use users::{check_name, check_password};
 
 /// Every endpoint. A new one is a line here, a function in its noun's file, perhaps a query, and a story test.
 pub fn routes(config: &mut web::ServiceConfig) {
+    // The router tries one after the other: what is asked by far the most comes first.
+    post(config, "/douyin/favorite/action", favorites::set_favorite);
+    get(config, "/douyin/user", users::user);
     get(config, "/douyin/feed", feed::feed);
     post(config, "/douyin/user/register", users::register);
     post(config, "/douyin/user/login", users::login);
-    get(config, "/douyin/user", users::user);
     post(config, "/douyin/publish/action", publish::publish);
     get(config, "/douyin/publish/list", feed::publish_list);
-    post(config, "/douyin/favorite/action", favorites::set_favorite);
     get(config, "/douyin/favorite/list", favorites::favorite_list);
     post(config, "/douyin/comment/action", comments::comment_action);
     get(config, "/douyin/comment/list", comments::comment_list);

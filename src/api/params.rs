@@ -7,11 +7,11 @@ mod number;
 mod read;
 
 use std::borrow::Cow;
-use std::ops::RangeInclusive;
+use std::ops::{Range, RangeInclusive};
 
 use actix_web::dev::Payload;
 use actix_web::http::Method;
-use actix_web::http::header::AUTHORIZATION;
+use actix_web::http::header::{AUTHORIZATION, HeaderName};
 use actix_web::{FromRequest, HttpRequest};
 use futures_util::future::{Either, LocalBoxFuture, Ready, ready};
 use percent_encoding::percent_decode;
@@ -79,20 +79,32 @@ pub enum Action {
 /// It has no `Debug`: it holds passwords, tokens and texts.
 #[derive(Clone, Default)]
 pub struct Params {
+    /// All names and values, one behind the other: two allocations a request instead of two a parameter.
+    text: String,
     /// In order of arrival. Looked up linearly: with at most 256 entries a map would cost more than it saves.
-    pairs: Vec<(String, Value)>,
+    pairs: Vec<Pair>,
     header_token: Option<String>,
+}
+
+/// One parameter.
+#[derive(Clone)]
+struct Pair {
+    /// Where its name stands.
+    name: Range<usize>,
+    /// Where its value stands; none where that is [`Value::Broken`].
+    value: Option<Range<usize>>,
 }
 
 impl Params {
     /// The query string and the token headers only. For an upload, whose handler reads the body and adds the text parts
     /// with `add`, and for a `WebSocket`, whose frames are no body.
     pub fn from_query(request: &HttpRequest) -> Result<Self, ApiError> {
-        let mut params = Self {
-            pairs: Vec::new(),
-            header_token: header_token(request),
-        };
+        let mut params = Self::default();
         params.add_urlencoded(request.query_string().as_bytes())?;
+        // One in the query goes before any header, whatever the body brings.
+        if matches!(params.text("token"), Ok(None | Some(""))) {
+            params.header_token = header_token(request);
+        }
         Ok(params)
     }
 
@@ -113,12 +125,29 @@ impl Params {
     }
 
     pub(crate) fn add_value(&mut self, name: &str, value: Value) -> Result<(), ApiError> {
-        Self::check_count(self.pairs.len() + 1)?;
         if name.len() > MAX_NAME_LEN {
             return Err(ApiError::invalid("the name of a parameter is too long"));
         }
-        self.pairs.push((name.to_owned(), value));
+        Self::check_count(self.pairs.len() + 1)?;
+        let name = self.keep(name);
+        let value = match value {
+            Value::Text(text) => Some(self.keep(&text)),
+            Value::Broken => None,
+        };
+        self.pairs.push(Pair { name, value });
         Ok(())
+    }
+
+    fn keep(&mut self, text: &str) -> Range<usize> {
+        let start = self.text.len();
+        self.text.push_str(text);
+        start..self.text.len()
+    }
+
+    /// Keeps what a form's text means; none where that is no UTF-8.
+    fn keep_decoded(&mut self, text: &[u8]) -> Option<Range<usize>> {
+        let decoded = form_decode(text);
+        std::str::from_utf8(&decoded).ok().map(|text| self.keep(text))
     }
 
     fn check_count(count: usize) -> Result<(), ApiError> {
@@ -133,6 +162,7 @@ impl Params {
     /// Reads `application/x-www-form-urlencoded` as the URL standard does, but strict about UTF-8. Stops at the first
     /// parameter over the bound, so ten thousand cost no more than 256.
     fn add_urlencoded(&mut self, text: &[u8]) -> Result<(), ApiError> {
+        self.text.reserve(text.len());
         for pair in text.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()) {
             let at = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
             let (name, value) = (&pair[..at], pair.get(at + 1..).unwrap_or_default());
@@ -140,8 +170,11 @@ impl Params {
                 return Err(ApiError::invalid("the name of a parameter is too long"));
             }
             // Nobody asks for a name that is not UTF-8; it still counts against the bound.
-            let name = String::from_utf8(form_decode(name)).unwrap_or_default();
-            self.add(&name, form_decode(value))?;
+            Self::check_count(self.pairs.len() + 1)?;
+            let name = self.keep_decoded(name).unwrap_or_default();
+            let value = self.keep_decoded(value);
+            let value = value.filter(|value| !self.text[value.clone()].contains('\0'));
+            self.pairs.push(Pair { name, value });
         }
         Ok(())
     }
@@ -151,17 +184,13 @@ impl Params {
     /// Of equal names the first counts that is not empty: empty and absent are alike (contract 4), so `token=` in the
     /// query must not hide the token of the body.
     pub fn text(&self, name: &'static str) -> Result<Option<&str>, ApiError> {
-        let values = || {
-            self.pairs
-                .iter()
-                .filter(|(known, _)| known == name)
-                .map(|(_, value)| value)
-        };
-        let filled = |value: &&Value| !matches!(value, Value::Text(text) if text.is_empty());
-        match values().find(filled).or_else(|| values().next()) {
+        let named = |pair: &&Pair| &self.text[pair.name.clone()] == name;
+        let value = |pair: &Pair| pair.value.clone().map(|value| &self.text[value]);
+        let values = || self.pairs.iter().filter(named).map(value);
+        match values().find(|value| *value != Some("")).or_else(|| values().next()) {
             None => Ok(None),
-            Some(Value::Text(text)) => Ok(Some(text)),
-            Some(Value::Broken) => Err(ApiError::invalid(format!("{name} is not a valid text"))),
+            Some(Some(text)) => Ok(Some(text)),
+            Some(None) => Err(ApiError::invalid(format!("{name} is not a valid text"))),
         }
     }
 
@@ -273,8 +302,9 @@ impl FromRequest for Params {
 
 /// The token of a header. A header whose bytes are no visible ASCII is no token of ours and counts as none.
 fn header_token(request: &HttpRequest) -> Option<String> {
-    let header = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok());
-    bearer_token(request).or_else(|| header("token").filter(|token| !token.is_empty()).map(str::to_owned))
+    const TOKEN: HeaderName = HeaderName::from_static("token");
+    let header = || request.headers().get(TOKEN).and_then(|value| value.to_str().ok());
+    bearer_token(request).or_else(|| header().filter(|token| !token.is_empty()).map(str::to_owned))
 }
 
 /// The token of `Authorization: Bearer`, the only place where sockets and their long poll look for one. None for an empty
@@ -287,10 +317,10 @@ pub fn bearer_token(request: &HttpRequest) -> Option<String> {
 }
 
 /// Percent-decoding with `+` as a space; a `%` that starts no escape stands for itself, as the URL standard has it.
-fn form_decode(text: &[u8]) -> Vec<u8> {
-    // Ids and tokens have neither, and are copied at once instead of byte by byte.
+fn form_decode(text: &[u8]) -> Cow<'_, [u8]> {
+    // Ids and tokens have neither.
     if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
-        return text.to_vec();
+        return text.into();
     }
     let spaced: Cow<'_, [u8]> = if text.contains(&b'+') {
         text.iter()
@@ -299,7 +329,7 @@ fn form_decode(text: &[u8]) -> Vec<u8> {
     } else {
         text.into()
     };
-    percent_decode(&spaced).collect()
+    Cow::Owned(percent_decode(&spaced).collect())
 }
 
 /// Checks a text of so many characters (not bytes), as [`Params::required_text`] does.

@@ -13,7 +13,7 @@ use ovation_actors::hub;
 use ovation_schema::videos::{self, NewVideo};
 use ovation_schema::{DbConnection, StoreError, UserId, VideoId, now_ms};
 
-use super::answer::{Nothing, success};
+use super::answer::done;
 use super::call::{Access, Call};
 use super::params::{Controls, Params, is_file, multipart_error};
 use crate::commit::News;
@@ -58,7 +58,7 @@ pub async fn publish(request: HttpRequest, payload: Payload) -> Result<HttpRespo
     // A task of its own: a client that leaves now must not leave a file without a row.
     let stored = actix_web::rt::spawn(async move { store(&call, user, title, file).await });
     stored.await.map_err(|_| ApiError::Internal)??;
-    Ok(success(Nothing {}))
+    Ok(done())
 }
 
 const TOO_LARGE: ApiError = ApiError::TooLarge("the file is larger than this server takes");

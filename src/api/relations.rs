@@ -9,7 +9,7 @@ use ovation_schema::streams::Event;
 use ovation_schema::users::UserRow;
 use ovation_schema::{Change, DbConnection, StoreError, UserId, now_ms};
 
-use super::answer::{Flags, Friend, Nothing, User, success};
+use super::answer::{Flags, Friend, User, done};
 use super::call::Call;
 use super::list::{self, Page};
 use super::params::Action;
@@ -49,7 +49,7 @@ pub async fn set_follow(call: Call) -> Result<HttpResponse, ApiError> {
     }
     match told?.0 {
         Change::Unknown => Err(ApiError::NotFound("this user")),
-        Change::Made | Change::Nothing => Ok(success(Nothing {})),
+        Change::Made | Change::Nothing => Ok(done()),
     }
 }
 

@@ -2,15 +2,12 @@
 //!
 //! Owns how long a peer may take and what is recorded about a request. Never knows an endpoint, a user or a database.
 //!
-//! The wiring, outermost last, as actix-web applies `wrap`:
+//! The wiring:
 //!
 //! ```ignore
 //! let limits = ConnectionLimits::default();
 //! HttpServer::new(|| {
-//!     App::new()
-//!         .wrap(from_fn(guard_panics))
-//!         .wrap(from_fn(log_requests))
-//!         .wrap(from_fn(track_requests))
+//!     App::new().wrap(from_fn(track_requests))
 //! })
 //! .on_connect(on_connect(limits))
 //! .keep_alive(limits.keep_alive)
@@ -27,8 +24,8 @@ mod track;
 
 pub use body::{BodyDeadline, BodyLimits, body_error, declared_length};
 pub use connection::{ConnectionLimits, hangup, on_connect, prepare_for_pushes};
-pub use panic_guard::{guard_panics, install_panic_hook};
-pub use request_log::{RequestId, log_requests};
+pub use panic_guard::install_panic_hook;
+pub use request_log::{ACCESS_TARGET, RequestId};
 pub use track::track_requests;
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError};
+use actix_web::{Error, HttpResponse, ResponseError};
 use futures_util::FutureExt as _;
 use tracing::subscriber::NoSubscriber;
 
@@ -23,18 +23,18 @@ const MAX_MESSAGE_LEN: usize = 200;
 
 /// The innermost of our middlewares: a panic below it becomes HTTP 500 with the usual envelope; connection and worker
 /// live on.
-pub async fn guard_panics<B: MessageBody + 'static>(
+pub(super) async fn guard_panics<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
+    id: RequestId,
 ) -> Result<ServiceResponse<B>, Error> {
-    let id = request.extensions().get::<RequestId>().cloned();
     // Unwind safety: what a request shares with others is behind locks and databases that expect a writer to vanish;
     // the rest is dropped with it.
     let outcome = AssertUnwindSafe(async move { next.call(request).await })
         .catch_unwind()
         .await;
     outcome.unwrap_or_else(|payload| {
-        let request_id = id.as_ref().map(RequestId::as_str);
+        let request_id = id.as_str();
         tracing::error!(request_id, said = shown_message(&*payload), "a handler panicked");
         Err(Panicked.into())
     })

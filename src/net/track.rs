@@ -14,15 +14,17 @@ use actix_web::middleware::Next;
 use actix_web::web::Bytes;
 
 use super::connection::{Active, Connection};
+use super::request_log::log_requests;
 
-/// The outermost middleware: marks the connection as busy from the request's head to the end of the response's body.
+/// The middleware: marks the connection as busy from the request's head to the end of the response's body, with the
+/// access log and the panic guard within. One for all three, since each layer is an allocation or two a request.
 pub async fn track_requests(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let active = request.conn_data::<Rc<Connection>>().cloned().map(Connection::begin);
     // An error that is no response yet becomes one behind this middleware, with a body of a few bytes.
-    let mut response = next.call(request).await?;
+    let mut response = log_requests(request, next).await?;
     if gives_up_on_body(response.status()) {
         response
             .response_mut()

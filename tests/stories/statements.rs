@@ -49,7 +49,7 @@ fn a_feed_page_costs_the_same_for_3_and_30_videos(kind: Kind) {
         );
         assert!(
             (5..=6).contains(&as_viewer),
-            "a viewer's: also follows, favorites, the mark, and the token once a second; {as_viewer}"
+            "a viewer's: also follows, favorites, the mark, and the token now and then; {as_viewer}"
         );
     }
 }

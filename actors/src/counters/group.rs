@@ -1,7 +1,6 @@
 //! From what is asked to what is recorded: the pure part of a group.
 
-use std::collections::HashMap;
-
+use foldhash::{HashMap, HashMapExt as _};
 use ovation_schema::{UserId, VideoId};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -10,8 +9,6 @@ use crate::Like;
 use crate::overlay::View;
 
 /// One call of `set_favorite`, waiting.
-#[derive(actix::Message)]
-#[rtype(result = "()")]
 pub(super) struct Ask {
     pub(super) user: UserId,
     pub(super) video: VideoId,
@@ -52,8 +49,8 @@ pub(super) type Outcomes = Vec<(Ask, Outcome)>;
 /// Resolves a group in order, so that each call sees what the calls before it did, and returns the changes to record.
 /// What `view` knows of a pair is newer than any look-up.
 pub(super) fn resolve(group: Vec<Ready>, view: &View<'_>, now_ms: i64) -> (Vec<Like>, Outcomes) {
-    let mut states: HashMap<(UserId, VideoId), bool> = HashMap::new();
-    let mut likes = Vec::new();
+    let mut states: HashMap<(UserId, VideoId), bool> = HashMap::with_capacity(group.len());
+    let mut likes = Vec::with_capacity(group.len());
     let mut outcomes = Vec::with_capacity(group.len());
     for Ready { ask, author, was } in group {
         let (user, video) = ask.pair();

@@ -1,7 +1,8 @@
 //! A bounded map that forgets what was not used lately.
 
-use std::collections::HashMap;
 use std::hash::Hash;
+
+use foldhash::{HashMap, HashMapExt as _};
 
 /// Two generations: what is used moves into the young one; when that is full it becomes the old one, and what was old is
 /// forgotten. Cheaper than a list of uses, and as good where all that matters is a bound.

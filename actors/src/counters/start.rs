@@ -7,6 +7,7 @@ use ovation_schema::StoreError;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use super::fatal::Fatal;
+use super::inbox::Inbox;
 use super::ledger_thread::LedgerThread;
 use super::like_store::LikeStore;
 use super::shared::Shared;
@@ -21,9 +22,6 @@ const CHUNK: usize = 10_000;
 
 /// Requests for a flush that may wait.
 const FLUSH_REQUESTS: usize = 16;
-
-/// Room in the mailbox past the likes that may wait, so that the bound on those is the only one that is ever met.
-const MAILBOX_SPARE: usize = 16;
 
 /// Why the counters do not start.
 #[derive(Debug, thiserror::Error)]
@@ -167,6 +165,7 @@ impl<S: LikeStore> Ready<S> {
             self.fatal.clone(),
         );
         tokio::task::spawn_local(flusher.run(requests));
+        let inbox = Inbox::default();
         let writer = Writer::new(
             self.store,
             self.ledger.clone(),
@@ -174,14 +173,11 @@ impl<S: LikeStore> Ready<S> {
             Arc::clone(&self.shared),
             self.settings.clone(),
             self.fatal.clone(),
+            inbox.taker(),
         );
-        let mailbox = self.settings.waiting_max + MAILBOX_SPARE;
-        let address = Supervisor::start(move |ctx: &mut actix::Context<Writer<S>>| {
-            // Before the first send: a sender that once met a full mailbox stays shut out until it is polled.
-            ctx.set_mailbox_capacity(mailbox);
-            writer
-        });
+        let address = Supervisor::start(move |_| writer);
         let counters = Counters(Arc::new(Inner {
+            inbox,
             writer: address.clone().recipient(),
             places: Arc::new(Semaphore::new(self.settings.waiting_max)),
             places_max: self.settings.waiting_max,

@@ -1,6 +1,6 @@
 //! The counting actor: the single writer of every like.
 //!
-//! Calls arrive, those about unknown pairs pass a look-up, then all go through the ledger in groups: one look-up and one
+//! Calls wait in the inbox; those about unknown pairs pass a look-up, then all go through the ledger in groups: one look-up and one
 //! append at a time, and never the one behind the other, so that a store that hangs delays nobody whose pair is known.
 //! The look-up of the next group runs while this one is synced.
 
@@ -15,6 +15,7 @@ use ovation_schema::{StoreError, UserId, VideoId, now_ms};
 
 use super::fatal::{Fatal, Guard};
 use super::group::{Ask, Outcomes, Ready, resolve};
+use super::inbox::{Taker, Wake};
 use super::ledger_thread::LedgerThread;
 use super::like_store::LikeStore;
 use super::recent::Recent;
@@ -33,7 +34,8 @@ pub(super) struct Writer<S> {
     authors: Recent<VideoId, UserId>,
     states: Recent<(UserId, VideoId), bool>,
     doubts: u64,
-    arrived: VecDeque<Ask>,
+    inbox: Taker,
+    arrived: Vec<Ask>,
     unknown: VecDeque<Ask>,
     ready: VecDeque<Ready>,
     pumping: bool,
@@ -53,6 +55,7 @@ impl<S: LikeStore> Writer<S> {
         shared: Arc<Shared>,
         settings: Settings,
         fatal: Fatal,
+        inbox: Taker,
     ) -> Self {
         Self {
             store,
@@ -63,7 +66,8 @@ impl<S: LikeStore> Writer<S> {
             states: Recent::new(settings.pairs_max),
             settings,
             doubts: 0,
-            arrived: VecDeque::new(),
+            inbox,
+            arrived: Vec::new(),
             unknown: VecDeque::new(),
             ready: VecDeque::new(),
             pumping: false,
@@ -84,6 +88,10 @@ impl<S: LikeStore> Writer<S> {
         if !self.appending && !self.ready.is_empty() {
             self.append(ctx);
         }
+        // After an append it looks into the inbox anyhow; until then nothing that waits there could go further.
+        if !self.pumping && !self.appending && !self.inbox.rest() {
+            self.pump_soon(ctx);
+        }
     }
 
     /// Parts what memory knows from what has to be looked up.
@@ -94,6 +102,7 @@ impl<S: LikeStore> Writer<S> {
             self.states.clear();
             self.authors.clear();
         }
+        self.inbox.take(&mut self.arrived);
         let view = self.shared.overlay.view();
         for ask in self.arrived.drain(..).filter(|ask| !ask.is_abandoned()) {
             let (user, video) = ask.pair();
@@ -281,11 +290,10 @@ impl<S: LikeStore> Actor for Writer<S> {
     type Context = Context<Self>;
 }
 
-impl<S: LikeStore> Handler<Ask> for Writer<S> {
+impl<S: LikeStore> Handler<Wake> for Writer<S> {
     type Result = ();
 
-    fn handle(&mut self, ask: Ask, ctx: &mut Self::Context) {
-        self.arrived.push_back(ask);
+    fn handle(&mut self, _: Wake, ctx: &mut Self::Context) {
         self.pump_soon(ctx);
     }
 }

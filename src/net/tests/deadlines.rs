@@ -16,7 +16,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::net::{ConnectionLimits, guard_panics, log_requests, on_connect, track_requests};
+use crate::net::{ConnectionLimits, on_connect, track_requests};
 
 const LIMITS: ConnectionLimits = ConnectionLimits {
     keep_alive: Duration::from_secs(1),
@@ -72,8 +72,6 @@ impl Drop for Server {
 fn serve(watched: bool) -> Server {
     let server = HttpServer::new(|| {
         App::new()
-            .wrap(from_fn(guard_panics))
-            .wrap(from_fn(log_requests))
             .wrap(from_fn(track_requests))
             .route("/quick", web::to(async || "quick"))
             .route(

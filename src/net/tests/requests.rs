@@ -12,7 +12,7 @@ use actix_web::{App, Error, HttpResponse, web};
 use serde_json::Value;
 use tracing_subscriber::fmt::MakeWriter;
 
-use crate::net::{guard_panics, install_panic_hook, log_requests, track_requests};
+use crate::net::{install_panic_hook, track_requests};
 
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
@@ -63,8 +63,6 @@ async fn panics(path: web::Path<usize>) -> HttpResponse {
 async fn app() -> impl Service<actix_http::Request, Response = ServiceResponse<impl MessageBody>, Error = Error> {
     init_service(
         App::new()
-            .wrap(from_fn(guard_panics))
-            .wrap(from_fn(log_requests))
             .wrap(from_fn(track_requests))
             .route("/ok", web::to(async || "fine"))
             .route("/panics/{at}", web::to(panics)),
@@ -210,7 +208,7 @@ async fn a_client_that_gives_up_leaves_a_line() {
     let _guard = log.start();
     let app = init_service(
         App::new()
-            .wrap(from_fn(log_requests))
+            .wrap(from_fn(track_requests))
             .route("/wait", web::to(std::future::pending::<HttpResponse>)),
     )
     .await;

@@ -1,0 +1,135 @@
+//! Where calls wait until the counting actor takes them, all at once.
+//!
+//! Owns the calls that nobody has taken yet, and whether the actor must be woken for the next one. Knows nothing of what
+//! is asked. A mailbox would wake the actor's thread for every like, a system call and two changes of threads; while the
+//! actor is awake, or has an append under way after which it looks here by itself, that is for nothing: a group begins
+//! with the append before it at the earliest. The price: a pair that has to be looked up while an append is under way is
+//! looked up when that has ended.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::CountersError;
+use super::group::Ask;
+
+/// Says that calls are waiting.
+#[derive(actix::Message, Debug, Clone, Copy)]
+#[rtype(result = "()")]
+pub(super) struct Wake;
+
+#[derive(Default)]
+struct State {
+    asks: Vec<Ask>,
+    /// The actor will look here without being told.
+    awake: bool,
+    closed: bool,
+}
+
+/// The callers' end; clones share it.
+#[derive(Clone, Default)]
+pub(super) struct Inbox(Arc<Mutex<State>>);
+
+impl Inbox {
+    /// Leaves a call here. True: the actor has to be sent a [`Wake`]. [`CountersError::Unavailable`]: it has ended.
+    pub(super) fn put(&self, ask: Ask) -> Result<bool, CountersError> {
+        let mut state = self.lock();
+        if state.closed {
+            return Err(CountersError::Unavailable);
+        }
+        state.asks.push(ask);
+        Ok(!std::mem::replace(&mut state.awake, true))
+    }
+
+    /// Nobody will ever take what is here: whoever waits hears so, and whoever comes.
+    pub(super) fn close(&self) {
+        let mut state = self.lock();
+        state.closed = true;
+        let asks = std::mem::take(&mut state.asks);
+        drop(state);
+        // A dropped call is one without an answer, which wakes its caller: not under the lock.
+        drop(asks);
+    }
+
+    /// The actor's end, of which there must be one.
+    pub(super) fn taker(&self) -> Taker {
+        Taker(self.clone())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The actor's end. Closes the inbox when it is dropped, however the actor ends.
+pub(super) struct Taker(Inbox);
+
+impl Taker {
+    /// Everything that waits, in order, in exchange for an empty place of the same size.
+    pub(super) fn take(&self, into: &mut Vec<Ask>) {
+        debug_assert!(into.is_empty(), "what was taken before has been dealt with");
+        std::mem::swap(&mut self.0.lock().asks, into);
+    }
+
+    /// The actor does not look here again unless it is woken. False: something waits already, and it has to look.
+    pub(super) fn rest(&self) -> bool {
+        let mut state = self.0.lock();
+        state.awake = !state.asks.is_empty();
+        !state.awake
+    }
+}
+
+impl Drop for Taker {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ovation_schema::{UserId, VideoId};
+    use tokio::sync::{Semaphore, oneshot};
+
+    use super::*;
+    use crate::counters::Outcome;
+
+    type Answer = oneshot::Receiver<Result<Outcome, CountersError>>;
+
+    fn ask(user: i64) -> (Ask, Answer) {
+        let (reply, answer) = oneshot::channel();
+        let ask = Ask {
+            user: UserId(user),
+            video: VideoId(1),
+            on: true,
+            reply,
+            place: Arc::new(Semaphore::new(1)).try_acquire_owned().unwrap(),
+        };
+        (ask, answer)
+    }
+
+    #[test]
+    fn only_who_finds_the_actor_at_rest_wakes_it_and_nobody_is_overlooked() {
+        let inbox = Inbox::default();
+        let taker = inbox.taker();
+        let mut taken = Vec::new();
+        assert_eq!(inbox.put(ask(1).0), Ok(true));
+        assert_eq!(inbox.put(ask(2).0), Ok(false));
+        taker.take(&mut taken);
+        assert_eq!(taken.drain(..).map(|ask| ask.user.0).collect::<Vec<_>>(), [1, 2]);
+        assert_eq!(inbox.put(ask(3).0), Ok(false), "it has not gone to rest yet");
+        assert!(!taker.rest(), "so it must look again");
+        taker.take(&mut taken);
+        assert_eq!(taken.drain(..).count(), 1);
+        assert!(taker.rest());
+        assert_eq!(inbox.put(ask(4).0), Ok(true));
+    }
+
+    #[test]
+    fn whoever_waits_for_an_actor_that_ends_hears_of_it() {
+        let inbox = Inbox::default();
+        let taker = inbox.taker();
+        let (waiting, mut answer) = ask(1);
+        assert_eq!(inbox.put(waiting), Ok(true));
+        drop(taker);
+        assert!(matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
+        assert_eq!(inbox.put(ask(2).0), Err(CountersError::Unavailable));
+    }
+}
