@@ -93,17 +93,19 @@ fn serve(limits: Limits) -> Server {
 }
 
 fn run(listener: TcpListener, limits: Limits, sockets: &Sockets, outboxes: &Sender<Arc<Outbox>>) {
+    let limits = Arc::new(limits);
     let factory = {
         let (sockets, outboxes) = (sockets.clone(), outboxes.clone());
         move || {
             let (for_echo, sockets, outboxes) = (sockets.clone(), sockets.clone(), outboxes.clone());
+            let (limits, echo_limits) = (Arc::clone(&limits), Arc::clone(&limits));
             let socket = move |request: HttpRequest, payload: web::Payload| {
                 let outbox = Arc::new(Outbox::new(limits.outbox));
                 outboxes.send(Arc::clone(&outbox)).unwrap();
                 let setup = Setup {
                     operator: Box::new(Guests),
                     outbox,
-                    limits,
+                    limits: Arc::clone(&limits),
                     hangup: hangup(&request),
                     ticket: sockets.admit(None).unwrap(),
                 };
@@ -111,7 +113,7 @@ fn run(listener: TcpListener, limits: Limits, sockets: &Sockets, outboxes: &Send
             };
             let echo = move |request: HttpRequest, payload: web::Payload| {
                 let setup = EchoSetup {
-                    limits,
+                    limits: Arc::clone(&echo_limits),
                     hangup: hangup(&request),
                     ticket: for_echo.admit(None).unwrap(),
                 };

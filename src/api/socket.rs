@@ -23,7 +23,7 @@ use crate::socket::Peer;
 pub async fn open(request: HttpRequest, payload: Payload, app: Data<App>) -> Result<HttpResponse, ApiError> {
     let app = app.get_ref().clone();
     let ticket = admit(&request, &app)?;
-    let limits = limits(&app.config);
+    let limits = Arc::clone(&app.connection_limits);
     let outbox = Arc::new(Outbox::new(limits.outbox));
     let setup = Setup {
         operator: Box::new(Peer::new(app, Arc::clone(&outbox), bearer_token(&request))),
@@ -42,7 +42,7 @@ pub async fn open_echo(request: HttpRequest, payload: Payload, app: Data<App>) -
     }
     let setup = EchoSetup {
         ticket: admit(&request, &app)?,
-        limits: limits(&app.config),
+        limits: Arc::clone(&app.connection_limits),
         hangup: hangup(&request),
     };
     Ok(connection::upgrade_echo(&request, payload, setup)?)
@@ -61,7 +61,7 @@ fn admit(request: &HttpRequest, app: &App) -> Result<SocketTicket, ApiError> {
 }
 
 /// What the settings say of a connection.
-pub fn limits(config: &Config) -> Limits {
+pub fn connection_limits(config: &Config) -> Limits {
     Limits {
         operations_per_second: config.operations_per_second,
         heartbeat: config.heartbeat,

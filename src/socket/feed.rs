@@ -31,7 +31,7 @@ pub(super) async fn watch(state: &State, watch: Watch) -> Result<String, Refusal
     let mut newer = count(state, watch.since).await?;
     for _ in 0..ROUNDS {
         let joined = state.app.hub.watch_feed(user, Arc::clone(&state.outbox), newer);
-        *state.feed.borrow_mut() = Some(joined);
+        state.watches().feed = Some(joined);
         // What was published between the count and the watch would be in neither.
         let again = count(state, watch.since).await?;
         if again == newer {

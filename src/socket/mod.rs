@@ -12,7 +12,7 @@ mod presence;
 mod refusal;
 mod videos;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -44,14 +44,21 @@ pub struct Peer(Rc<State>);
 struct State {
     app: App,
     outbox: Arc<Outbox>,
-    /// From the `Authorization` header of the upgrade; stands in for a hello without a token.
-    header_token: Option<String>,
+    /// From the `Authorization` header of the upgrade; stands in for a hello without a token, and is forgotten with it.
+    header_token: Cell<Option<String>>,
     /// Who says hello, once it is known; none for guests.
-    user: RefCell<Option<UserId>>,
+    user: Cell<Option<UserId>>,
     seat: RefCell<Option<Seat>>,
-    rooms: RefCell<HashMap<VideoId, RoomSeat>>,
-    presence: RefCell<Option<PresenceWatch>>,
-    feed: RefCell<Option<FeedWatch>>,
+    /// None until the connection watches something, which most do not.
+    watches: RefCell<Option<Box<Watches>>>,
+}
+
+/// What a connection watches.
+#[derive(Default)]
+struct Watches {
+    rooms: HashMap<VideoId, RoomSeat>,
+    presence: Option<PresenceWatch>,
+    feed: Option<FeedWatch>,
 }
 
 impl Peer {
@@ -60,12 +67,10 @@ impl Peer {
         Self(Rc::new(State {
             app,
             outbox,
-            header_token,
-            user: RefCell::default(),
+            header_token: Cell::new(header_token),
+            user: Cell::default(),
             seat: RefCell::default(),
-            rooms: RefCell::default(),
-            presence: RefCell::default(),
-            feed: RefCell::default(),
+            watches: RefCell::default(),
         }))
     }
 }
@@ -106,10 +111,17 @@ impl State {
         }
     }
 
+    /// What the connection watches, to be changed.
+    fn watches(&self) -> RefMut<'_, Watches> {
+        RefMut::map(self.watches.borrow_mut(), |watches| {
+            &mut **watches.get_or_insert_default()
+        })
+    }
+
     /// The user of this connection; guests are refused.
     fn user(&self) -> Result<UserId, Refusal> {
         self.user
-            .borrow()
+            .get()
             .ok_or_else(|| unauthorized("guests can't do that; say hello with a token"))
     }
 }

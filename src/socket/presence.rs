@@ -41,7 +41,7 @@ pub(super) async fn watch(state: &State, watch: Watch) -> Result<String, Refusal
     let mut unfriendings = hub.unfriendings();
     let (mut friends, mut last_seen) = look(state, watcher, &ids).await?;
     for _ in 0..ROUNDS {
-        *state.presence.borrow_mut() = None;
+        state.watches().presence = None;
         let (watch, users) = hub.watch_presence(watcher, &friends, Arc::clone(&state.outbox));
         // A friendship that ended between the look and the watch would be watched for ever; one that ends from here on
         // is told to the watch.
@@ -52,7 +52,7 @@ pub(super) async fn watch(state: &State, watch: Watch) -> Result<String, Refusal
             (friends, last_seen) = look(state, watcher, &ids).await?;
         }
         if friends == before {
-            *state.presence.borrow_mut() = Some(watch);
+            state.watches().presence = Some(watch);
             return ack(&watched(users, &last_seen));
         }
     }

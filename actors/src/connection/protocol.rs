@@ -49,6 +49,12 @@ impl Protocol {
         }
     }
 
+    /// Whether nothing is kept of any request.
+    #[cfg(test)]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.state.is_at_rest() && self.work.is_none() && self.page.is_none() && self.pause.is_none()
+    }
+
     /// A text message came.
     pub(super) fn text(&mut self, text: &str, watched: &Watched, out: &mut Outgoing) -> Result<(), Close> {
         let result = self.state.text(text, now(), ovation_schema::now_ms(), out);

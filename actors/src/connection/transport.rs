@@ -32,8 +32,8 @@ pub struct Setup {
     pub operator: Box<dyn Operator>,
     /// Where everybody puts what it shall send.
     pub outbox: Arc<Outbox>,
-    /// Its bounds.
-    pub limits: Limits,
+    /// Its bounds; all connections share them.
+    pub limits: Arc<Limits>,
     /// Ends both directions of the TCP stream from outside; does nothing when they have ended. Called when the connection
     /// is over, and when it does not come to its own end: on its own thread, and only while its actor lives, which the
     /// dispatcher owns together with the socket. So a descriptor that is borrowed and not doubled is enough.
@@ -45,7 +45,7 @@ pub struct Setup {
 /// What an echoing connection is made of. Its messages may have [`Limits::ECHO_MESSAGE_BYTES`].
 pub struct EchoSetup {
     /// As in [`Setup`].
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// As in [`Setup`].
     pub hangup: Box<dyn Fn()>,
     /// As in [`Setup`].
@@ -70,9 +70,9 @@ pub fn upgrade_echo(
     let echoed = ask(request).check()?;
     let limits = Limits {
         message_bytes: Limits::ECHO_MESSAGE_BYTES,
-        ..setup.limits
+        ..*setup.limits
     };
-    let watched = Watched::new(Arc::new(Outbox::new(limits.outbox)), limits, setup.hangup);
+    let watched = Watched::new(Arc::new(Outbox::new(limits.outbox)), Arc::new(limits), setup.hangup);
     keeper::watch(&watched);
     let driver = Driver::new(payload, None, watched, setup.ticket);
     start(request, driver, echoed)

@@ -107,7 +107,7 @@ struct Talk {
 
 impl Talk {
     fn new(operator: Option<Box<dyn Operator>>) -> Self {
-        let limits = Limits::default();
+        let limits = Arc::new(Limits::default());
         let outbox = Arc::new(Outbox::new(limits.outbox));
         let hung_up = Rc::new(Cell::new(0));
         let flag = Rc::clone(&hung_up);
@@ -367,5 +367,29 @@ fn what_came_during_a_replay_is_not_read_again() {
 fn an_idle_connection_is_small() {
     // With its boxed state and what the keeper sees: the reason why nothing in it is larger than it needs to be.
     let sizes = (size_of::<Driver<Input>>(), size_of::<Protocol>(), size_of::<Watched>());
-    assert!(sizes.0 <= 320 && sizes.1 <= 416 && sizes.2 <= 320, "{sizes:?}");
+    assert!(sizes.0 <= 144 && sizes.1 <= 240 && sizes.2 <= 96, "{sizes:?}");
+}
+
+#[test]
+fn what_was_said_and_done_leaves_nothing() {
+    let mut talk = Talk::with(&Server::default());
+    talk.text(r#"{"t":"hello","id":"h"}"#);
+    talk.text(r#"{"t":"typing","id":"1"}"#);
+    talk.text(r#"{"t":"typing","id":"2"}"#);
+    let (bytes, _) = talk.run();
+    assert_eq!(String::from_utf8_lossy(&bytes).matches(r#""t":"ack""#).count(), 2);
+    assert!(talk.driver.decoder.is_none());
+    let super::Talk::Protocol(protocol) = &talk.driver.talk else {
+        panic!("it goes on");
+    };
+    assert!(protocol.is_at_rest());
+    // In the middle of a frame it is known what came of it.
+    let wire = Rc::clone(&talk.wire);
+    wire.borrow_mut()
+        .push_back(Some(Bytes::from_static(b"\x89\x82\0\0\0\0x")));
+    assert_eq!(talk.run().0, b"");
+    assert!(talk.driver.decoder.is_some());
+    wire.borrow_mut().push_back(Some(Bytes::from_static(b"y")));
+    assert_eq!(talk.run().0, b"\x8a\x02xy");
+    assert!(talk.driver.decoder.is_none());
 }
