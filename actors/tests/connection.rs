@@ -9,6 +9,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Guests;
 
 impl Operator for Guests {
-    fn greet(&self, _: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>> {
+    fn greet(self: Rc<Self>, _: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>> {
         future::ready(Ok(Greeting {
             welcome: "{}".to_owned(),
             member: None,
@@ -40,11 +41,11 @@ impl Operator for Guests {
         .boxed_local()
     }
 
-    fn page(&self, _: UserId, _: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>> {
+    fn page(self: Rc<Self>, _: UserId, _: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>> {
         future::ready(Ok(Vec::new())).boxed_local()
     }
 
-    fn call(&self, _: Request) -> LocalBoxFuture<'static, Result<String, Refusal>> {
+    fn call(self: Rc<Self>, _: Request) -> LocalBoxFuture<'static, Result<String, Refusal>> {
         future::ready(Ok("{}".to_owned())).boxed_local()
     }
 }
@@ -103,7 +104,7 @@ fn run(listener: TcpListener, limits: Limits, sockets: &Sockets, outboxes: &Send
                 let outbox = Arc::new(Outbox::new(limits.outbox));
                 outboxes.send(Arc::clone(&outbox)).unwrap();
                 let setup = Setup {
-                    operator: Box::new(Guests),
+                    operator: Rc::new(Guests),
                     outbox,
                     limits: Arc::clone(&limits),
                     hangup: hangup(&request),

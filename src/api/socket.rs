@@ -6,6 +6,7 @@
 use actix_web::http::header::{HOST, HeaderValue, ORIGIN};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -26,7 +27,7 @@ pub async fn open(request: HttpRequest, payload: Payload, app: Data<App>) -> Res
     let limits = Arc::clone(&app.connection_limits);
     let outbox = Arc::new(Outbox::new(limits.outbox));
     let setup = Setup {
-        operator: Box::new(Peer::new(app, Arc::clone(&outbox), bearer_token(&request))),
+        operator: Rc::new(Peer::new(app, Arc::clone(&outbox), bearer_token(&request))),
         outbox,
         limits,
         hangup: hangup(&request),

@@ -9,7 +9,7 @@ use ovation_schema::streams::{self, Position};
 use ovation_schema::{DbConnection, StoreError, UserId, messages, now_ms, users};
 use serde::Serialize;
 
-use super::State;
+use super::Peer;
 use super::refusal::{internal, limit_exceeded, of, of_store, unauthorized};
 use crate::app::App;
 use crate::auth::{Claims, TokenError};
@@ -58,7 +58,7 @@ impl Limits {
     }
 }
 
-pub(super) async fn greet(state: &State, hello: Hello) -> Result<Greeting, Denied> {
+pub(super) async fn greet(state: &Peer, hello: Hello) -> Result<Greeting, Denied> {
     let header_token = state.header_token.take();
     let Some(token) = hello.token.or(header_token) else {
         return Ok(guest(&state.app));

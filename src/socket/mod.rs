@@ -39,9 +39,7 @@ const PAGE_BYTES: usize = 256 << 10;
 const MAX_ID: i64 = 1 << 53;
 
 /// The server behind one connection.
-pub struct Peer(Rc<State>);
-
-struct State {
+pub struct Peer {
     app: App,
     outbox: Arc<Outbox>,
     /// From the `Authorization` header of the upgrade; stands in for a hello without a token, and is forgotten with it.
@@ -64,38 +62,36 @@ struct Watches {
 impl Peer {
     /// For a connection whose outgoing queue is `outbox`.
     pub fn new(app: App, outbox: Arc<Outbox>, header_token: Option<String>) -> Self {
-        Self(Rc::new(State {
+        Self {
             app,
             outbox,
             header_token: Cell::new(header_token),
             user: Cell::default(),
             seat: RefCell::default(),
             watches: RefCell::default(),
-        }))
+        }
     }
 }
 
 impl Operator for Peer {
-    fn greet(&self, hello: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>> {
-        let state = Rc::clone(&self.0);
-        Box::pin(async move { hello::greet(&state, hello).await })
+    fn greet(self: Rc<Self>, hello: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>> {
+        Box::pin(async move { hello::greet(&self, hello).await })
     }
 
-    fn page(&self, user: UserId, next: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>> {
-        let store = self.0.app.store.clone();
+    fn page(self: Rc<Self>, user: UserId, next: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>> {
+        let store = self.app.store.clone();
         Box::pin(async move {
             let page = store.read(move |connection| streams::page(connection, user, next, PAGE));
             page.await.map(within_bytes).map_err(refusal::of_store)
         })
     }
 
-    fn call(&self, request: Request) -> LocalBoxFuture<'static, Result<String, Refusal>> {
-        let state = Rc::clone(&self.0);
-        Box::pin(async move { state.operate(request).await })
+    fn call(self: Rc<Self>, request: Request) -> LocalBoxFuture<'static, Result<String, Refusal>> {
+        Box::pin(async move { self.operate(request).await })
     }
 }
 
-impl State {
+impl Peer {
     async fn operate(&self, Request { t, d }: Request) -> Result<String, Refusal> {
         match t.as_str() {
             "message.send" => messages::send(self, parameters(&d)?).await,

@@ -9,7 +9,7 @@ use ovation_schema::VideoId;
 use serde::{Deserialize, Serialize};
 
 use super::refusal::{limit_exceeded, of};
-use super::{State, ack, done, id};
+use super::{Peer, ack, done, id};
 use crate::error::ApiError;
 
 #[derive(Clone, Copy, Deserialize)]
@@ -25,7 +25,7 @@ struct Watched {
     viewers: usize,
 }
 
-pub(super) async fn watch(state: &State, video: Video) -> Result<String, Refusal> {
+pub(super) async fn watch(state: &Peer, video: Video) -> Result<String, Refusal> {
     let video = VideoId(id("video_id", video.video_id)?);
     let most = state.app.config.rooms_per_connection;
     // Whoever watches it already leaves and joins again: one watcher is one viewer.
@@ -47,12 +47,12 @@ pub(super) async fn watch(state: &State, video: Video) -> Result<String, Refusal
     })
 }
 
-pub(super) fn unwatch(state: &State, video: Video) -> Result<String, Refusal> {
+pub(super) fn unwatch(state: &Peer, video: Video) -> Result<String, Refusal> {
     leave(state, VideoId(id("video_id", video.video_id)?));
     Ok(done())
 }
 
-fn leave(state: &State, video: VideoId) {
+fn leave(state: &Peer, video: VideoId) {
     // The seat is given up in the condition: what the room says after that is not for this connection.
     if state.watches().rooms.remove(&video).is_some() {
         state.outbox.withdraw(Slot::Counters(video));

@@ -68,7 +68,7 @@ impl<S> Driver<S> {
     /// A connection for `operator`; without one it echoes. The keeper must watch it.
     pub(super) fn new(
         input: S,
-        operator: Option<Box<dyn Operator>>,
+        operator: Option<Rc<dyn Operator>>,
         watched: Rc<Watched>,
         ticket: SocketTicket,
     ) -> Self {

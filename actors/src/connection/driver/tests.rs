@@ -68,7 +68,7 @@ fn event(seq: i64) -> Event {
 }
 
 impl Operator for Served {
-    fn greet(&self, _: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>> {
+    fn greet(self: Rc<Self>, _: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>> {
         let member = self.0.start.get().map(|start| Member {
             user: UserId(1),
             next: 1,
@@ -82,7 +82,7 @@ impl Operator for Served {
         .boxed_local()
     }
 
-    fn page(&self, _: UserId, next: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>> {
+    fn page(self: Rc<Self>, _: UserId, next: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>> {
         self.0.pages.set(self.0.pages.get() + 1);
         let page = if self.0.away.get() {
             Err(refusal())
@@ -92,7 +92,7 @@ impl Operator for Served {
         future::ready(page).boxed_local()
     }
 
-    fn call(&self, request: Request) -> LocalBoxFuture<'static, Result<String, Refusal>> {
+    fn call(self: Rc<Self>, request: Request) -> LocalBoxFuture<'static, Result<String, Refusal>> {
         future::ready(Ok(format!(r#"{{"t":"{}"}}"#, request.t))).boxed_local()
     }
 }
@@ -106,7 +106,7 @@ struct Talk {
 }
 
 impl Talk {
-    fn new(operator: Option<Box<dyn Operator>>) -> Self {
+    fn new(operator: Option<Rc<dyn Operator>>) -> Self {
         let limits = Arc::new(Limits::default());
         let outbox = Arc::new(Outbox::new(limits.outbox));
         let hung_up = Rc::new(Cell::new(0));
@@ -133,7 +133,7 @@ impl Talk {
     }
 
     fn with(server: &Server) -> Self {
-        Self::new(Some(Box::new(Served(server.clone()))))
+        Self::new(Some(Rc::new(Served(server.clone()))))
     }
 
     /// A client's frame, masked with zeros.
