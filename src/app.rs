@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use ovation_actors::connection::Sockets;
+use ovation_actors::connection::{Limits, Sockets};
 use ovation_actors::counters::Counters;
 use ovation_actors::hub::Hub;
 use ovation_schema::Store;
@@ -31,6 +31,8 @@ pub struct Handles {
     pub hub: Hub,
     /// How many sockets there are, and the way to end them all.
     pub sockets: Sockets,
+    /// What one socket may do; shared by all of them.
+    pub connection_limits: Arc<Limits>,
     /// Tokens that the database has confirmed a moment ago.
     pub confirmed: Confirmed,
     /// Looks users' token versions up in groups.

@@ -6,7 +6,8 @@ const MAPPED_FROM: libc::c_int = 4 << 20;
 
 /// Has glibc give large blocks back. Left alone it raises its threshold with the first large block that is freed, takes the
 /// next ones from its arenas, and keeps what small allocations stand behind: 360 logins left 300 MiB, a storm of them 900.
-/// The price is that each hash pays for fresh pages. Call it first of all, before there are threads.
+/// The price is that every large block is paid for with fresh pages; the password threads keep theirs while passwords wait.
+/// Call it first of all, before there are threads.
 pub fn give_large_blocks_back() {
     #[cfg(target_env = "gnu")]
     {

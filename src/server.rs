@@ -278,6 +278,7 @@ fn handles(
         counters,
         hub,
         sockets: Sockets::new(api::socket_limits(&config)),
+        connection_limits: Arc::new(api::connection_limits(&config)),
         confirmed: Confirmed::default(),
         versions: Versions::new(store.clone()),
         rows: Rows::new(store.clone(), &config),

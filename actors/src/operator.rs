@@ -5,6 +5,7 @@
 //! it undoes whatever the connection had joined.
 
 use std::borrow::Cow;
+use std::rc::Rc;
 
 use futures_util::future::LocalBoxFuture;
 use ovation_schema::UserId;
@@ -127,15 +128,15 @@ pub struct Denied {
     pub close: Close,
 }
 
-/// The server behind one connection.
+/// The server behind one connection; shared with what it is asked for, which may outlive the question.
 pub trait Operator: 'static {
     /// Who is it, and where does their stream go on? Registers the connection before it reads the stream's position, so
     /// that nothing falls between.
-    fn greet(&self, hello: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>>;
+    fn greet(self: Rc<Self>, hello: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>>;
 
     /// The events of `user` from `next` on, ascending, at most one page; empty where there is none.
-    fn page(&self, user: UserId, next: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>>;
+    fn page(self: Rc<Self>, user: UserId, next: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>>;
 
     /// Does what a request asks; the `d` of its `ack`, as JSON. Called for one request at a time, in the order received.
-    fn call(&self, request: Request) -> LocalBoxFuture<'static, Result<String, Refusal>>;
+    fn call(self: Rc<Self>, request: Request) -> LocalBoxFuture<'static, Result<String, Refusal>>;
 }

@@ -34,21 +34,27 @@ pub struct Outbox {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    /// Events by their `seq`. Announcements of several threads may cross; here they are in order again.
-    durable: BTreeMap<i64, Frame>,
+    /// Events by their `seq`. Announcements of several threads may cross; here they are in order again. Boxed, as the
+    /// close is, since an idle connection pays for every word of this.
+    durable: Option<Box<BTreeMap<i64, Frame>>>,
     /// The newest `seq` known to exist.
     newest: i64,
     ephemeral: VecDeque<(Option<Slot>, Frame)>,
     bytes: usize,
     ping: bool,
-    close: Option<Close>,
+    close: Option<Box<Closing>>,
     /// Since when there is something that the connection has not come for.
     since: Option<Instant>,
-    /// Since when a close waits to be taken.
-    close_since: Option<Instant>,
     /// The connection has gone; nothing is kept any more.
     gone: bool,
     dropped: u64,
+}
+
+#[derive(Debug)]
+struct Closing {
+    close: Close,
+    /// Since when it waits to be taken; none when it has been.
+    since: Option<Instant>,
 }
 
 /// What a connection takes to send, in this order.
@@ -84,9 +90,13 @@ impl Outbox {
             return;
         }
         waiting.newest = waiting.newest.max(seq);
-        if !waiting.durable.contains_key(&seq) && waiting.make_room(frame.len(), self.limits, Waiting::drop_any) {
+        let known = waiting
+            .durable
+            .as_ref()
+            .is_some_and(|durable| durable.contains_key(&seq));
+        if !known && waiting.make_room(frame.len(), self.limits, Waiting::drop_any) {
             waiting.bytes += frame.len();
-            waiting.durable.insert(seq, frame.clone());
+            waiting.durable.get_or_insert_default().insert(seq, frame.clone());
         }
         self.news(waiting);
     }
@@ -153,8 +163,10 @@ impl Outbox {
     pub fn close(&self, close: impl Into<Close>) {
         let mut waiting = self.lock();
         if waiting.close.is_none() && !waiting.gone {
-            waiting.close = Some(close.into());
-            waiting.close_since = Some(now());
+            waiting.close = Some(Box::new(Closing {
+                close: close.into(),
+                since: Some(now()),
+            }));
         }
         self.news(waiting);
     }
@@ -178,7 +190,7 @@ impl Outbox {
 
     /// For how long a close has waited that the connection did not come for; none when there is none.
     pub fn close_waits_for(&self, now: Instant) -> Option<Duration> {
-        let since = self.lock().close_since;
+        let since = self.lock().close.as_ref().and_then(|closing| closing.since);
         since.map(|since| now.saturating_duration_since(since))
     }
 
@@ -223,7 +235,8 @@ impl Outbox {
 
 impl Waiting {
     fn has_room(&self, bytes: usize, limits: OutboxLimits) -> bool {
-        self.durable.len() + self.ephemeral.len() < limits.frames && self.bytes + bytes <= limits.bytes
+        let durable = self.durable.as_ref().map_or(0, |durable| durable.len());
+        durable + self.ephemeral.len() < limits.frames && self.bytes + bytes <= limits.bytes
     }
 
     fn can_replace(&self, older: usize, frame: &Frame, limits: OutboxLimits) -> bool {
@@ -263,17 +276,7 @@ impl Waiting {
     }
 
     fn take(&mut self, next: Option<i64>) -> Taken {
-        let mut durable = Vec::new();
-        if let Some(mut next) = next {
-            while let Some(entry) = self.durable.first_entry().filter(|entry| *entry.key() <= next) {
-                let (seq, frame) = entry.remove_entry();
-                self.bytes -= frame.len();
-                if seq == next {
-                    durable.push(frame);
-                    next += 1;
-                }
-            }
-        }
+        let durable = next.map_or_else(Vec::new, |next| self.take_durable(next));
         // Taken whole: a drained queue would keep the room of its worst moment for as long as the connection lives.
         let ephemeral: Vec<Frame> = std::mem::take(&mut self.ephemeral)
             .into_iter()
@@ -285,8 +288,30 @@ impl Waiting {
             newest: self.newest,
             ephemeral,
             ping: std::mem::take(&mut self.ping),
-            close: self.close_since.take().and(self.close),
+            close: self
+                .close
+                .as_mut()
+                .and_then(|closing| closing.since.take().and(Some(closing.close))),
         }
+    }
+
+    fn take_durable(&mut self, mut next: i64) -> Vec<Frame> {
+        let mut taken = Vec::new();
+        let Some(durable) = &mut self.durable else {
+            return taken;
+        };
+        while let Some(entry) = durable.first_entry().filter(|entry| *entry.key() <= next) {
+            let (seq, frame) = entry.remove_entry();
+            self.bytes -= frame.len();
+            if seq == next {
+                taken.push(frame);
+                next += 1;
+            }
+        }
+        if durable.is_empty() {
+            self.durable = None;
+        }
+        taken
     }
 }
 

@@ -128,6 +128,8 @@ impl Session {
         }
         // It may have read its stream before what was missed since.
         connection.outbox.raise(self.raised);
+        // Nearly everybody has one; left to itself the list would begin with room for four.
+        self.connections.reserve_exact(1);
         self.connections.push(connection);
     }
 

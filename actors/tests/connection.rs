@@ -9,6 +9,7 @@
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::fd::AsFd as _;
+use std::rc::Rc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -32,7 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Guests;
 
 impl Operator for Guests {
-    fn greet(&self, _: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>> {
+    fn greet(self: Rc<Self>, _: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>> {
         future::ready(Ok(Greeting {
             welcome: "{}".to_owned(),
             member: None,
@@ -40,11 +41,11 @@ impl Operator for Guests {
         .boxed_local()
     }
 
-    fn page(&self, _: UserId, _: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>> {
+    fn page(self: Rc<Self>, _: UserId, _: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>> {
         future::ready(Ok(Vec::new())).boxed_local()
     }
 
-    fn call(&self, _: Request) -> LocalBoxFuture<'static, Result<String, Refusal>> {
+    fn call(self: Rc<Self>, _: Request) -> LocalBoxFuture<'static, Result<String, Refusal>> {
         future::ready(Ok("{}".to_owned())).boxed_local()
     }
 }
@@ -93,17 +94,19 @@ fn serve(limits: Limits) -> Server {
 }
 
 fn run(listener: TcpListener, limits: Limits, sockets: &Sockets, outboxes: &Sender<Arc<Outbox>>) {
+    let limits = Arc::new(limits);
     let factory = {
         let (sockets, outboxes) = (sockets.clone(), outboxes.clone());
         move || {
             let (for_echo, sockets, outboxes) = (sockets.clone(), sockets.clone(), outboxes.clone());
+            let (limits, echo_limits) = (Arc::clone(&limits), Arc::clone(&limits));
             let socket = move |request: HttpRequest, payload: web::Payload| {
                 let outbox = Arc::new(Outbox::new(limits.outbox));
                 outboxes.send(Arc::clone(&outbox)).unwrap();
                 let setup = Setup {
-                    operator: Box::new(Guests),
+                    operator: Rc::new(Guests),
                     outbox,
-                    limits,
+                    limits: Arc::clone(&limits),
                     hangup: hangup(&request),
                     ticket: sockets.admit(None).unwrap(),
                 };
@@ -111,7 +114,7 @@ fn run(listener: TcpListener, limits: Limits, sockets: &Sockets, outboxes: &Send
             };
             let echo = move |request: HttpRequest, payload: web::Payload| {
                 let setup = EchoSetup {
-                    limits,
+                    limits: Arc::clone(&echo_limits),
                     hangup: hangup(&request),
                     ticket: for_echo.admit(None).unwrap(),
                 };

@@ -28,7 +28,7 @@ use crate::error::ApiError;
 pub use answer::{Comment, Friend, Message, User, Video};
 pub use call::Call;
 pub use messages::{check_message, news_of_sent};
-pub use socket::socket_limits;
+pub use socket::{connection_limits, socket_limits};
 pub use users::{check_name, check_password};
 
 /// Every endpoint. A new one is a line here, a function in its noun's file, perhaps a query, and a story test.

@@ -6,6 +6,7 @@
 use actix_web::http::header::{HOST, HeaderValue, ORIGIN};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,10 +24,10 @@ use crate::socket::Peer;
 pub async fn open(request: HttpRequest, payload: Payload, app: Data<App>) -> Result<HttpResponse, ApiError> {
     let app = app.get_ref().clone();
     let ticket = admit(&request, &app)?;
-    let limits = limits(&app.config);
+    let limits = Arc::clone(&app.connection_limits);
     let outbox = Arc::new(Outbox::new(limits.outbox));
     let setup = Setup {
-        operator: Box::new(Peer::new(app, Arc::clone(&outbox), bearer_token(&request))),
+        operator: Rc::new(Peer::new(app, Arc::clone(&outbox), bearer_token(&request))),
         outbox,
         limits,
         hangup: hangup(&request),
@@ -42,7 +43,7 @@ pub async fn open_echo(request: HttpRequest, payload: Payload, app: Data<App>) -
     }
     let setup = EchoSetup {
         ticket: admit(&request, &app)?,
-        limits: limits(&app.config),
+        limits: Arc::clone(&app.connection_limits),
         hangup: hangup(&request),
     };
     Ok(connection::upgrade_echo(&request, payload, setup)?)
@@ -61,7 +62,7 @@ fn admit(request: &HttpRequest, app: &App) -> Result<SocketTicket, ApiError> {
 }
 
 /// What the settings say of a connection.
-pub fn limits(config: &Config) -> Limits {
+pub fn connection_limits(config: &Config) -> Limits {
     Limits {
         operations_per_second: config.operations_per_second,
         heartbeat: config.heartbeat,

@@ -4,11 +4,13 @@
 //! memory when freed, which would need every copy on the way here to be wiped as well.
 
 mod hash;
+mod priority;
+mod scratch;
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, Once, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use std::{io, mem};
@@ -20,6 +22,7 @@ use crate::error::ApiError;
 
 pub use hash::Cost;
 use hash::Hasher;
+use scratch::Scratch;
 
 /// What became of a password.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,15 +105,15 @@ impl Job {
         }
     }
 
-    fn run(self, hasher: &Hasher) {
+    fn run(self, hasher: &Hasher, scratch: &mut Scratch) {
         // A caller that left meanwhile needs no result.
         match self {
-            Self::Hash { password, reply } => drop(reply.send(hasher.hash(&password))),
+            Self::Hash { password, reply } => drop(reply.send(hasher.hash(&password, scratch))),
             Self::Verify {
                 password,
                 stored,
                 reply,
-            } => drop(reply.send(Ok(hasher.verify(&password, stored.as_deref())))),
+            } => drop(reply.send(Ok(hasher.verify(&password, stored.as_deref(), scratch)))),
         }
     }
 }
@@ -120,6 +123,8 @@ struct Shared {
     waiting: Mutex<Waiting>,
     changed: Condvar,
     hasher: Hasher,
+    /// The system refuses the priority that the threads ask for; said once for all of them.
+    refused: Once,
 }
 
 struct Waiting {
@@ -146,8 +151,8 @@ impl Shared {
         Ok(())
     }
 
-    /// The next job somebody still waits for; None when the pool stops.
-    fn next(&self) -> Option<Job> {
+    /// The next job somebody still waits for; None when the pool stops. Nothing is kept in memory while there is none.
+    fn next(&self, scratch: &mut Scratch) -> Option<Job> {
         let mut waiting = self.lock();
         loop {
             if !waiting.open {
@@ -156,15 +161,26 @@ impl Shared {
             match waiting.jobs.pop_front() {
                 Some(job) if job.is_abandoned() => {}
                 Some(job) => return Some(job),
+                None if !scratch.is_empty() => {
+                    // Outside the lock: it takes a millisecond, and whoever pushes is a thread that serves.
+                    drop(waiting);
+                    scratch.release();
+                    waiting = self.lock();
+                }
                 None => waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner),
             }
         }
     }
 
     fn work(&self) {
-        while let Some(job) = self.next() {
+        if let Err(error) = priority::step_back() {
+            self.refused
+                .call_once(|| tracing::warn!(%error, "password threads keep the priority of those that serve"));
+        }
+        let mut scratch = Scratch::default();
+        while let Some(job) = self.next(&mut scratch) {
             // A panic must not cost a thread for good; the caller sees its reply dropped.
-            if catch_unwind(AssertUnwindSafe(|| job.run(&self.hasher))).is_err() {
+            if catch_unwind(AssertUnwindSafe(|| job.run(&self.hasher, &mut scratch))).is_err() {
                 tracing::error!("a password thread panicked and goes on");
             }
         }
@@ -190,6 +206,7 @@ impl PasswordHasher {
                 }),
                 changed: Condvar::new(),
                 hasher: Hasher::new(settings.cost).map_err(io::Error::other)?,
+                refused: Once::new(),
             }),
             threads: Vec::new(),
             settings,

@@ -10,6 +10,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::os::fd::{AsRawFd as _, BorrowedFd, RawFd};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
@@ -57,11 +58,13 @@ impl Default for ConnectionLimits {
 ///
 /// Anything but a plain TCP connection is left alone.
 pub fn on_connect(limits: ConnectionLimits) -> impl Fn(&dyn Any, &mut Extensions) + Send + Sync + Clone + 'static {
+    // Shared: a copy for each connection would be half of what is kept of it.
+    let limits = Arc::new(limits);
     move |io, extensions| {
         let Some(stream) = io.downcast_ref::<TcpStream>() else {
             return;
         };
-        match Connection::new(stream, limits) {
+        match Connection::new(stream, Arc::clone(&limits)) {
             Ok(connection) => {
                 let connection = Rc::new(connection);
                 sweeper::register(&connection, limits.sweep_every);
@@ -104,7 +107,7 @@ pub(super) struct Connection {
     fd: RawFd,
     /// The kernel's number of this socket, unique until the next boot, while descriptors are used again.
     cookie: u64,
-    limits: ConnectionLimits,
+    limits: Arc<ConnectionLimits>,
     /// Requests between their head and the end of their response. More than one is unusual but harmless.
     active: Cell<u32>,
     served: Cell<bool>,
@@ -117,7 +120,7 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn new(stream: &TcpStream, limits: ConnectionLimits) -> io::Result<Self> {
+    fn new(stream: &TcpStream, limits: Arc<ConnectionLimits>) -> io::Result<Self> {
         stream
             .set_nodelay(true)
             .map_err(|error| io::Errno::from_io_error(&error).unwrap_or(io::Errno::IO))?;
@@ -269,7 +272,7 @@ mod tests {
     #[actix_web::test]
     async fn the_limits_follow_what_the_connection_does() {
         let (_client, stream) = pair(&listener().await).await;
-        let connection = Rc::new(Connection::new(&stream, LIMITS).unwrap());
+        let connection = Rc::new(Connection::new(&stream, Arc::new(LIMITS)).unwrap());
         let start = connection.idle_since.get();
         let at = |seconds| connection.is_overdue(start + Duration::from_secs(seconds));
         assert!(!at(6) && at(7), "before the first request");
@@ -287,7 +290,7 @@ mod tests {
     #[actix_web::test]
     async fn the_socket_options_are_set() {
         let (_client, stream) = pair(&listener().await).await;
-        Connection::new(&stream, LIMITS).unwrap();
+        Connection::new(&stream, Arc::new(LIMITS)).unwrap();
         assert!(stream.nodelay().unwrap());
         assert_eq!(sockopt::tcp_user_timeout(&stream).unwrap(), 30_000);
     }
@@ -295,7 +298,7 @@ mod tests {
     #[actix_web::test]
     async fn an_overdue_connection_is_shut_down() {
         let (mut client, stream) = pair(&listener().await).await;
-        let connection = Connection::new(&stream, LIMITS).unwrap();
+        let connection = Connection::new(&stream, Arc::new(LIMITS)).unwrap();
         assert!(connection.sweep(Instant::now()));
         assert!(!is_shut_down(&mut client).await);
         assert!(!connection.sweep(Instant::now() + LIMITS.head + LIMITS.slack));
@@ -305,7 +308,7 @@ mod tests {
     #[actix_web::test]
     async fn a_response_still_leaving_is_given_time_but_not_for_ever() {
         let (_client, stream) = pair(&listener().await).await;
-        let connection = Connection::new(&stream, LIMITS).unwrap();
+        let connection = Connection::new(&stream, Arc::new(LIMITS)).unwrap();
         stream.writable().await.unwrap();
         while stream.try_write(&[0; 8192]).is_ok() {}
         let overdue = connection.ended_at.get() + LIMITS.drain / 2;
@@ -323,7 +326,7 @@ mod tests {
         for _ in 0..1000 {
             let (_old_client, old) = pair(&listener).await;
             let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-            let connection = Connection::new(&old, LIMITS).unwrap();
+            let connection = Connection::new(&old, Arc::new(LIMITS)).unwrap();
             drop(old);
             let (new, _) = listener.accept().await.unwrap();
             if new.as_raw_fd() == connection.fd {

@@ -6,7 +6,7 @@ use ovation_schema::VideoId;
 use serde::{Deserialize, Serialize};
 
 use super::refusal::of;
-use super::{State, ack, id};
+use super::{Peer, ack, id};
 use crate::error::ApiError;
 
 #[derive(Deserialize)]
@@ -22,7 +22,7 @@ struct Done {
 }
 
 /// The same act as `POST /douyin/favorite/action/`.
-pub(super) async fn set(state: &State, set: Set) -> Result<String, Refusal> {
+pub(super) async fn set(state: &Peer, set: Set) -> Result<String, Refusal> {
     let user = state.user()?;
     let video = VideoId(id("video_id", set.video_id)?);
     let outcome = state.app.counters.set_favorite(user, video, set.on).await;

@@ -7,7 +7,7 @@ use ovation_schema::videos;
 use serde::{Deserialize, Serialize};
 
 use super::refusal::of_store;
-use super::{State, ack};
+use super::{Peer, ack};
 
 /// Newer videos are counted up to here: nobody reads a larger number.
 const MOST_NEWER: i64 = 1_000;
@@ -26,12 +26,12 @@ struct Watched {
     newer: u64,
 }
 
-pub(super) async fn watch(state: &State, watch: Watch) -> Result<String, Refusal> {
+pub(super) async fn watch(state: &Peer, watch: Watch) -> Result<String, Refusal> {
     let user = state.user()?;
     let mut newer = count(state, watch.since).await?;
     for _ in 0..ROUNDS {
         let joined = state.app.hub.watch_feed(user, Arc::clone(&state.outbox), newer);
-        *state.feed.borrow_mut() = Some(joined);
+        state.watches().feed = Some(joined);
         // What was published between the count and the watch would be in neither.
         let again = count(state, watch.since).await?;
         if again == newer {
@@ -42,7 +42,7 @@ pub(super) async fn watch(state: &State, watch: Watch) -> Result<String, Refusal
     ack(&Watched { newer })
 }
 
-async fn count(state: &State, since: Option<i64>) -> Result<u64, Refusal> {
+async fn count(state: &Peer, since: Option<i64>) -> Result<u64, Refusal> {
     let Some(since) = since else { return Ok(0) };
     let count = state
         .app

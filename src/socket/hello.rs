@@ -9,7 +9,7 @@ use ovation_schema::streams::{self, Position};
 use ovation_schema::{DbConnection, StoreError, UserId, messages, now_ms, users};
 use serde::Serialize;
 
-use super::State;
+use super::Peer;
 use super::refusal::{internal, limit_exceeded, of, of_store, unauthorized};
 use crate::app::App;
 use crate::auth::{Claims, TokenError};
@@ -58,11 +58,12 @@ impl Limits {
     }
 }
 
-pub(super) async fn greet(state: &State, hello: Hello) -> Result<Greeting, Denied> {
-    let Some(token) = hello.token.as_ref().or(state.header_token.as_ref()) else {
+pub(super) async fn greet(state: &Peer, hello: Hello) -> Result<Greeting, Denied> {
+    let header_token = state.header_token.take();
+    let Some(token) = hello.token.or(header_token) else {
         return Ok(guest(&state.app));
     };
-    let claims = claims(&state.app, token)?;
+    let claims = claims(&state.app, &token)?;
     let user = UserId(claims.user_id);
     // Before the stream is read: what is committed from here on is announced to this outbox.
     let seat = state
@@ -94,7 +95,7 @@ pub(super) async fn greet(state: &State, hello: Hello) -> Result<Greeting, Denie
         limits: Limits::of(&state.app.config),
     };
     let welcome = serde_json::to_string(&welcome).map_err(|_| denied(internal(), CloseCode::Unavailable))?;
-    *state.user.borrow_mut() = Some(user);
+    state.user.set(Some(user));
     *state.seat.borrow_mut() = Some(seat);
     Ok(Greeting {
         welcome,

@@ -5,7 +5,7 @@ use ovation_schema::{MessageId, UserId, now_ms};
 use serde::{Deserialize, Serialize};
 
 use super::refusal::{bad_request, key_conflict, of, of_store};
-use super::{State, ack, id};
+use super::{Peer, ack, id};
 use crate::api::{check_message, news_of_sent};
 use crate::commit::News;
 use crate::error::ApiError;
@@ -33,7 +33,7 @@ struct Stored {
     dup: bool,
 }
 
-pub(super) async fn send(state: &State, send: Send) -> Result<String, Refusal> {
+pub(super) async fn send(state: &Peer, send: Send) -> Result<String, Refusal> {
     let from = state.user()?;
     let to = UserId(id("to_user_id", send.to_user_id)?);
     check_message(&send.content).map_err(|error| of(&error))?;
@@ -107,7 +107,7 @@ struct HistoryPage {
     unread: i64,
 }
 
-pub(super) async fn history(state: &State, history: History) -> Result<String, Refusal> {
+pub(super) async fn history(state: &Peer, history: History) -> Result<String, Refusal> {
     let viewer = state.user()?;
     let peer = UserId(id("with_user_id", history.with_user_id)?);
     let limit = history.limit.unwrap_or(PAGE);
@@ -162,7 +162,7 @@ struct Marked {
     unread: i64,
 }
 
-pub(super) async fn read(state: &State, mark: MarkRead) -> Result<String, Refusal> {
+pub(super) async fn read(state: &Peer, mark: MarkRead) -> Result<String, Refusal> {
     let reader = state.user()?;
     let peer = UserId(id("with_user_id", mark.with_user_id)?);
     let message = MessageId(id("message_id", mark.message_id)?);

@@ -12,7 +12,7 @@ mod presence;
 mod refusal;
 mod videos;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell, RefMut};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -39,58 +39,59 @@ const PAGE_BYTES: usize = 256 << 10;
 const MAX_ID: i64 = 1 << 53;
 
 /// The server behind one connection.
-pub struct Peer(Rc<State>);
-
-struct State {
+pub struct Peer {
     app: App,
     outbox: Arc<Outbox>,
-    /// From the `Authorization` header of the upgrade; stands in for a hello without a token.
-    header_token: Option<String>,
+    /// From the `Authorization` header of the upgrade; stands in for a hello without a token, and is forgotten with it.
+    header_token: Cell<Option<String>>,
     /// Who says hello, once it is known; none for guests.
-    user: RefCell<Option<UserId>>,
+    user: Cell<Option<UserId>>,
     seat: RefCell<Option<Seat>>,
-    rooms: RefCell<HashMap<VideoId, RoomSeat>>,
-    presence: RefCell<Option<PresenceWatch>>,
-    feed: RefCell<Option<FeedWatch>>,
+    /// None until the connection watches something, which most do not.
+    watches: RefCell<Option<Box<Watches>>>,
+}
+
+/// What a connection watches.
+#[derive(Default)]
+struct Watches {
+    rooms: HashMap<VideoId, RoomSeat>,
+    presence: Option<PresenceWatch>,
+    feed: Option<FeedWatch>,
 }
 
 impl Peer {
     /// For a connection whose outgoing queue is `outbox`.
     pub fn new(app: App, outbox: Arc<Outbox>, header_token: Option<String>) -> Self {
-        Self(Rc::new(State {
+        Self {
             app,
             outbox,
-            header_token,
-            user: RefCell::default(),
+            header_token: Cell::new(header_token),
+            user: Cell::default(),
             seat: RefCell::default(),
-            rooms: RefCell::default(),
-            presence: RefCell::default(),
-            feed: RefCell::default(),
-        }))
+            watches: RefCell::default(),
+        }
     }
 }
 
 impl Operator for Peer {
-    fn greet(&self, hello: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>> {
-        let state = Rc::clone(&self.0);
-        Box::pin(async move { hello::greet(&state, hello).await })
+    fn greet(self: Rc<Self>, hello: Hello) -> LocalBoxFuture<'static, Result<Greeting, Denied>> {
+        Box::pin(async move { hello::greet(&self, hello).await })
     }
 
-    fn page(&self, user: UserId, next: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>> {
-        let store = self.0.app.store.clone();
+    fn page(self: Rc<Self>, user: UserId, next: i64) -> LocalBoxFuture<'static, Result<Vec<Event>, Refusal>> {
+        let store = self.app.store.clone();
         Box::pin(async move {
             let page = store.read(move |connection| streams::page(connection, user, next, PAGE));
             page.await.map(within_bytes).map_err(refusal::of_store)
         })
     }
 
-    fn call(&self, request: Request) -> LocalBoxFuture<'static, Result<String, Refusal>> {
-        let state = Rc::clone(&self.0);
-        Box::pin(async move { state.operate(request).await })
+    fn call(self: Rc<Self>, request: Request) -> LocalBoxFuture<'static, Result<String, Refusal>> {
+        Box::pin(async move { self.operate(request).await })
     }
 }
 
-impl State {
+impl Peer {
     async fn operate(&self, Request { t, d }: Request) -> Result<String, Refusal> {
         match t.as_str() {
             "message.send" => messages::send(self, parameters(&d)?).await,
@@ -106,10 +107,17 @@ impl State {
         }
     }
 
+    /// What the connection watches, to be changed.
+    fn watches(&self) -> RefMut<'_, Watches> {
+        RefMut::map(self.watches.borrow_mut(), |watches| {
+            &mut **watches.get_or_insert_default()
+        })
+    }
+
     /// The user of this connection; guests are refused.
     fn user(&self) -> Result<UserId, Refusal> {
         self.user
-            .borrow()
+            .get()
             .ok_or_else(|| unauthorized("guests can't do that; say hello with a token"))
     }
 }

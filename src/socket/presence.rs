@@ -8,7 +8,7 @@ use ovation_schema::{DbConnection, StoreError, UserId, follows, users};
 use serde::{Deserialize, Serialize};
 
 use super::refusal::{bad_request, limit_exceeded, of, of_store};
-use super::{State, ack, done, id};
+use super::{Peer, ack, done, id};
 use crate::error::ApiError;
 
 /// Users one connection may watch.
@@ -28,7 +28,7 @@ struct Watched {
 }
 
 /// Watches those of the named users who are friends; takes the place of the watch before.
-pub(super) async fn watch(state: &State, watch: Watch) -> Result<String, Refusal> {
+pub(super) async fn watch(state: &Peer, watch: Watch) -> Result<String, Refusal> {
     let watcher = state.user()?;
     if watch.user_ids.len() > MOST {
         return Err(limit_exceeded(format!("a connection may watch {MOST} users")));
@@ -41,7 +41,7 @@ pub(super) async fn watch(state: &State, watch: Watch) -> Result<String, Refusal
     let mut unfriendings = hub.unfriendings();
     let (mut friends, mut last_seen) = look(state, watcher, &ids).await?;
     for _ in 0..ROUNDS {
-        *state.presence.borrow_mut() = None;
+        state.watches().presence = None;
         let (watch, users) = hub.watch_presence(watcher, &friends, Arc::clone(&state.outbox));
         // A friendship that ended between the look and the watch would be watched for ever; one that ends from here on
         // is told to the watch.
@@ -52,7 +52,7 @@ pub(super) async fn watch(state: &State, watch: Watch) -> Result<String, Refusal
             (friends, last_seen) = look(state, watcher, &ids).await?;
         }
         if friends == before {
-            *state.presence.borrow_mut() = Some(watch);
+            state.watches().presence = Some(watch);
             return ack(&watched(users, &last_seen));
         }
     }
@@ -67,7 +67,7 @@ fn watched(mut users: Vec<Presence>, last_seen: &[(UserId, i64)]) -> Watched {
     Watched { users }
 }
 
-async fn look(state: &State, watcher: UserId, ids: &[UserId]) -> Result<Friends, Refusal> {
+async fn look(state: &Peer, watcher: UserId, ids: &[UserId]) -> Result<Friends, Refusal> {
     let ids = ids.to_vec();
     let read = state
         .app
@@ -91,7 +91,7 @@ pub(super) struct Typing {
     on: bool,
 }
 
-pub(super) fn typing(state: &State, typing: Typing) -> Result<String, Refusal> {
+pub(super) fn typing(state: &Peer, typing: Typing) -> Result<String, Refusal> {
     let from = state.user()?;
     let to = UserId(id("to_user_id", typing.to_user_id)?);
     if from == to {

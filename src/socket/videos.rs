@@ -9,7 +9,7 @@ use ovation_schema::VideoId;
 use serde::{Deserialize, Serialize};
 
 use super::refusal::{limit_exceeded, of};
-use super::{State, ack, done, id};
+use super::{Peer, ack, done, id};
 use crate::error::ApiError;
 
 #[derive(Clone, Copy, Deserialize)]
@@ -25,12 +25,12 @@ struct Watched {
     viewers: usize,
 }
 
-pub(super) async fn watch(state: &State, video: Video) -> Result<String, Refusal> {
+pub(super) async fn watch(state: &Peer, video: Video) -> Result<String, Refusal> {
     let video = VideoId(id("video_id", video.video_id)?);
     let most = state.app.config.rooms_per_connection;
     // Whoever watches it already leaves and joins again: one watcher is one viewer.
     leave(state, video);
-    if state.rooms.borrow().len() >= most {
+    if state.watches().rooms.len() >= most {
         return Err(limit_exceeded(format!("a connection may watch {most} videos")));
     }
     let joined = state.app.hub.watch_video(video, Arc::clone(&state.outbox)).await;
@@ -38,7 +38,7 @@ pub(super) async fn watch(state: &State, video: Video) -> Result<String, Refusal
         RoomError::UnknownVideo => of(&ApiError::NotFound("this video")),
         RoomError::Unavailable => of(&ApiError::Unavailable),
     })?;
-    state.rooms.borrow_mut().insert(video, seat);
+    state.watches().rooms.insert(video, seat);
     ack(&Watched {
         video_id: video.0,
         favorite_count: counts.favorite_count,
@@ -47,13 +47,14 @@ pub(super) async fn watch(state: &State, video: Video) -> Result<String, Refusal
     })
 }
 
-pub(super) fn unwatch(state: &State, video: Video) -> Result<String, Refusal> {
+pub(super) fn unwatch(state: &Peer, video: Video) -> Result<String, Refusal> {
     leave(state, VideoId(id("video_id", video.video_id)?));
     Ok(done())
 }
 
-fn leave(state: &State, video: VideoId) {
-    if state.rooms.borrow_mut().remove(&video).is_some() {
+fn leave(state: &Peer, video: VideoId) {
+    // The seat is given up in the condition: what the room says after that is not for this connection.
+    if state.watches().rooms.remove(&video).is_some() {
         state.outbox.withdraw(Slot::Counters(video));
         state.outbox.withdraw(Slot::Viewers(video));
     }

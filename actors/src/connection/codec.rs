@@ -123,6 +123,11 @@ impl Decoder {
         self.header_bytes > 0 || self.frame.is_some() || self.message.is_some()
     }
 
+    /// Whether a new one would know as much.
+    pub const fn is_idle(&self) -> bool {
+        !self.is_partial() && self.input.is_empty() && !self.ended
+    }
+
     fn advance(&mut self) -> Result<Option<Message>, Violation> {
         while !self.ended {
             let Some(frame) = self.header()? else {

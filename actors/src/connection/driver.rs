@@ -36,7 +36,8 @@ pub(super) enum Next {
 pub(super) struct Driver<S> {
     /// Gone when the client has ended its side.
     input: Option<S>,
-    decoder: Decoder,
+    /// None between two messages, where it would know nothing.
+    decoder: Option<Box<Decoder>>,
     out: Outgoing,
     life: Life,
     talk: Talk,
@@ -67,7 +68,7 @@ impl<S> Driver<S> {
     /// A connection for `operator`; without one it echoes. The keeper must watch it.
     pub(super) fn new(
         input: S,
-        operator: Option<Box<dyn Operator>>,
+        operator: Option<Rc<dyn Operator>>,
         watched: Rc<Watched>,
         ticket: SocketTicket,
     ) -> Self {
@@ -78,7 +79,7 @@ impl<S> Driver<S> {
         };
         let mut driver = Self {
             input: Some(input),
-            decoder: Decoder::new(watched.limits.message_bytes),
+            decoder: None,
             out: Outgoing::default(),
             life: Life::Open,
             talk,
@@ -222,12 +223,12 @@ where
         if self.life >= Life::Ending {
             return false;
         }
-        match self.decoder.next_message() {
+        match self.decoder.as_mut().map_or(Ok(None), |decoder| decoder.next_message()) {
             Ok(Some(message)) => {
                 self.message(message);
                 return true;
             }
-            Ok(None) => {}
+            Ok(None) => self.decoder = self.decoder.take().filter(|decoder| !decoder.is_idle()),
             Err(violation) => {
                 // Section 7.1.7: what comes after it means nothing, so no answer is awaited. After our own close frame
                 // nothing may follow.
@@ -251,7 +252,9 @@ where
             }
             Poll::Ready(Some(Ok(bytes))) => {
                 self.watched.heard.set(now());
-                self.decoder.push(bytes);
+                let limit = self.watched.limits.message_bytes;
+                let decoder = self.decoder.get_or_insert_with(|| Box::new(Decoder::new(limit)));
+                decoder.push(bytes);
                 true
             }
             Poll::Ready(Some(Err(_)) | None) => {

@@ -27,7 +27,7 @@ const LATE: Duration = Duration::from_secs(5);
 /// What a connection lets its keeper see.
 pub(super) struct Watched {
     pub(super) outbox: Arc<Outbox>,
-    pub(super) limits: Limits,
+    pub(super) limits: Arc<Limits>,
     pub(super) opened: Instant,
     /// When the client's last byte came.
     pub(super) heard: Cell<Instant>,
@@ -41,7 +41,7 @@ pub(super) struct Watched {
 }
 
 impl Watched {
-    pub(super) fn new(outbox: Arc<Outbox>, limits: Limits, hangup: Box<dyn Fn()>) -> Rc<Self> {
+    pub(super) fn new(outbox: Arc<Outbox>, limits: Arc<Limits>, hangup: Box<dyn Fn()>) -> Rc<Self> {
         let now = now();
         Rc::new(Self {
             outbox,

@@ -4,6 +4,7 @@
 //! asked and what comes of their answers is `state`'s and `stream`'s to say.
 
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures_util::FutureExt as _;
@@ -23,7 +24,7 @@ use crate::push::{Frame, Opcode};
 /// Dropping it gives up whatever the operator holds.
 pub(super) struct Protocol {
     state: State,
-    operator: Box<dyn Operator>,
+    operator: Rc<dyn Operator>,
     work: Option<Work>,
     page: Option<LocalBoxFuture<'static, Result<Vec<Event>, Refusal>>>,
     /// Only while something is missing in the stream: no connection has a timer otherwise.
@@ -38,7 +39,7 @@ enum Work {
 }
 
 impl Protocol {
-    pub(super) fn new(operator: Box<dyn Operator>, watched: &Watched) -> Self {
+    pub(super) fn new(operator: Rc<dyn Operator>, watched: &Watched) -> Self {
         Self {
             state: State::new(&watched.limits, watched.opened),
             operator,
@@ -47,6 +48,12 @@ impl Protocol {
             pause: None,
             moved: false,
         }
+    }
+
+    /// Whether nothing is kept of any request.
+    #[cfg(test)]
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.state.is_at_rest() && self.work.is_none() && self.page.is_none() && self.pause.is_none()
     }
 
     /// A text message came.
@@ -114,8 +121,8 @@ impl Protocol {
             && let Some(job) = self.state.job()
         {
             self.work = Some(match job {
-                Job::Greet(hello) => Work::Greet(self.operator.greet(hello)),
-                Job::Call(request) => Work::Call(self.operator.call(request)),
+                Job::Greet(hello) => Work::Greet(Rc::clone(&self.operator).greet(hello)),
+                Job::Call(request) => Work::Call(Rc::clone(&self.operator).call(request)),
             });
             moved = true;
         }
@@ -155,7 +162,7 @@ impl Protocol {
         let mut moved = false;
         if self.page.is_none() && out.is_empty() {
             match position.need(now()) {
-                Some(Need::Page(user, next)) => self.page = Some(self.operator.page(user, next)),
+                Some(Need::Page(user, next)) => self.page = Some(Rc::clone(&self.operator).page(user, next)),
                 Some(Need::Until(at)) => match &mut self.pause {
                     Some(pause) if pause.deadline() == at.into() => {}
                     pause => *pause = Some(Box::pin(tokio::time::sleep_until(at.into()))),

@@ -23,6 +23,16 @@ pub(super) struct State {
     rate: Rate,
     queued_operations: usize,
     queued_bytes: usize,
+    /// None while nothing is being done.
+    operations: Option<Box<Operations>>,
+    /// Where the user's stream is; a guest has none.
+    pub(super) position: Option<Position>,
+}
+
+/// What is being done, and what comes after it. Apart from the rest, since most connections ask for nothing most of the
+/// time.
+#[derive(Debug, Default)]
+struct Operations {
     /// Requests that wait for the one before.
     queue: VecDeque<Envelope>,
     /// Their bytes.
@@ -33,16 +43,21 @@ pub(super) struct State {
     shedding: bool,
     /// Receivers of messages that failed, until everything that had been received by then has been looked at.
     failed: Vec<i64>,
-    /// Where the user's stream is; a guest has none.
-    pub(super) position: Option<Position>,
 }
 
 #[derive(Debug)]
 enum Phase {
     Hello,
-    /// The hello with this `id` came, and is taken from here to be answered.
-    Greeting(String, Option<Hello>),
+    /// A hello came.
+    Greeting(Box<Greeted>),
     Open,
+}
+
+#[derive(Debug)]
+struct Greeted {
+    id: String,
+    /// Taken from here to be answered.
+    hello: Option<Hello>,
 }
 
 #[derive(Debug)]
@@ -65,11 +80,7 @@ impl State {
             rate: Rate::new(limits.operations_per_second, now),
             queued_operations: limits.queued_operations,
             queued_bytes: limits.queued_bytes,
-            queue: VecDeque::new(),
-            bytes: 0,
-            calling: None,
-            shedding: false,
-            failed: Vec::new(),
+            operations: None,
             position: None,
         }
     }
@@ -77,6 +88,12 @@ impl State {
     /// Whether a hello has come.
     pub(super) const fn said_hello(&self) -> bool {
         !matches!(self.phase, Phase::Hello)
+    }
+
+    /// Whether nothing is kept of any request.
+    #[cfg(test)]
+    pub(super) const fn is_at_rest(&self) -> bool {
+        self.is_open() && self.operations.is_none()
     }
 
     /// Whether it was a good one, and answered.
@@ -93,7 +110,10 @@ impl State {
         match (&self.phase, envelope.request.t.as_str()) {
             (Phase::Hello, "hello") => {
                 let hello = serde_json::from_str(envelope.request.d.get()).map_err(|_| CloseCode::BadRequest)?;
-                self.phase = Phase::Greeting(envelope.id, Some(hello));
+                self.phase = Phase::Greeting(Box::new(Greeted {
+                    id: envelope.id,
+                    hello: Some(hello),
+                }));
             }
             (Phase::Hello, _) => return Err(CloseCode::BadRequest.into()),
             (_, "hello") => out.push(request::error(&envelope.id, &second_hello())),
@@ -105,53 +125,51 @@ impl State {
 
     /// Nothing more has been received for the moment: what comes now may be a resend.
     pub(super) fn caught_up(&mut self) {
-        self.failed.clear();
+        if let Some(operations) = &mut self.operations {
+            operations.failed = Vec::new();
+            self.rest();
+        }
     }
 
     fn enqueue(&mut self, envelope: Envelope, out: &mut Outgoing) {
-        if !self.failed.is_empty() && envelope.receiver().is_some_and(|to| self.failed.contains(&to)) {
+        let operations = self.operations.get_or_insert_default();
+        if !operations.failed.is_empty() && envelope.receiver().is_some_and(|to| operations.failed.contains(&to)) {
             return out.push(request::error(&envelope.id, &behind()));
         }
         let is_message = envelope.request.t == "message.send";
-        self.shedding &= !self.queue.is_empty();
-        let is_full = !self.queue.is_empty()
-            && (self.queue.len() >= self.queued_operations || self.bytes + envelope.len() > self.queued_bytes);
-        if is_full || (is_message && self.shedding) {
-            self.shedding |= is_message;
+        operations.shedding &= !operations.queue.is_empty();
+        let is_full = !operations.queue.is_empty()
+            && (operations.queue.len() >= self.queued_operations
+                || operations.bytes + envelope.len() > self.queued_bytes);
+        if is_full || (is_message && operations.shedding) {
+            operations.shedding |= is_message;
             out.push(request::error(&envelope.id, &queue_full()));
         } else {
-            self.bytes += envelope.len();
-            self.queue.push_back(envelope);
+            operations.bytes += envelope.len();
+            operations.queue.push_back(envelope);
         }
+    }
+
+    /// Keeps nothing of operations that are over.
+    fn rest(&mut self) {
+        self.operations = self.operations.take().filter(|operations| !operations.is_over());
     }
 
     /// What to ask the operator now; nothing while it is at something.
     pub(super) fn job(&mut self) -> Option<Job> {
         match &mut self.phase {
             Phase::Hello => None,
-            Phase::Greeting(_, hello) => hello.take().map(Job::Greet),
-            Phase::Open if self.calling.is_some() => None,
-            Phase::Open => {
-                let envelope = self.queue.pop_front()?;
-                self.bytes -= envelope.len();
-                if self.queue.is_empty() {
-                    self.queue = VecDeque::new();
-                }
-                let receiver = envelope.receiver();
-                self.calling = Some(Calling {
-                    id: envelope.id,
-                    receiver,
-                });
-                Some(Job::Call(envelope.request))
-            }
+            Phase::Greeting(greeted) => greeted.hello.take().map(Job::Greet),
+            Phase::Open => self.operations.as_mut()?.next().map(Job::Call),
         }
     }
 
     /// The operator's answer to the hello.
     pub(super) fn greeted(&mut self, answer: Result<&Greeting, &Denied>, out: &mut Outgoing) -> Result<(), Close> {
-        let Phase::Greeting(id, _) = std::mem::replace(&mut self.phase, Phase::Open) else {
+        let Phase::Greeting(greeted) = std::mem::replace(&mut self.phase, Phase::Open) else {
             return Ok(());
         };
+        let id = greeted.id;
         let greeting = answer.map_err(|denied| {
             out.push(request::error(&id, &denied.refusal));
             denied.close
@@ -163,7 +181,10 @@ impl State {
 
     /// The operator's answer to the request it was asked last.
     pub(super) fn answered(&mut self, answer: Result<&str, &Refusal>, out: &mut Outgoing) {
-        let Some(calling) = self.calling.take() else {
+        let Some(operations) = &mut self.operations else {
+            return;
+        };
+        let Some(calling) = operations.calling.take() else {
             return;
         };
         match answer {
@@ -173,11 +194,37 @@ impl State {
                 if refusal.code == RefusalCode::TryLater
                     && let Some(receiver) = calling.receiver
                 {
-                    self.refuse_messages(receiver, refusal, out);
-                    self.failed.push(receiver);
+                    operations.refuse_messages(receiver, refusal, out);
+                    operations.failed.push(receiver);
                 }
             }
         }
+        self.rest();
+    }
+}
+
+impl Operations {
+    /// Whether nothing is left that the next request would have to know.
+    fn is_over(&self) -> bool {
+        self.calling.is_none() && self.queue.is_empty() && self.failed.is_empty()
+    }
+
+    /// The next request, when the one before is done.
+    fn next(&mut self) -> Option<Request> {
+        if self.calling.is_some() {
+            return None;
+        }
+        let envelope = self.queue.pop_front()?;
+        self.bytes -= envelope.len();
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+        let receiver = envelope.receiver();
+        self.calling = Some(Calling {
+            id: envelope.id,
+            receiver,
+        });
+        Some(envelope.request)
     }
 
     /// Messages to one receiver that were received after one that failed would get ahead of its resend.

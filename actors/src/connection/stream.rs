@@ -24,6 +24,9 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// The longest one.
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(5);
 
+/// After so many doublings it is the longest.
+const MOST_FAILURES: u8 = 6;
+
 /// A user's stream on one connection.
 #[derive(Debug)]
 pub(super) struct Position {
@@ -34,7 +37,8 @@ pub(super) struct Position {
     replay: Option<i64>,
     /// Pages are not asked for before this.
     not_before: Option<Instant>,
-    back_off: Duration,
+    /// Pages in a row that did not come, or did not have what is known to exist.
+    failures: u8,
     /// A page is on its way.
     reading: bool,
 }
@@ -57,7 +61,7 @@ impl Position {
             newest: member.next - 1,
             replay: None,
             not_before: None,
-            back_off: BACK_OFF,
+            failures: 0,
             reading: false,
         };
         match member.start {
@@ -131,7 +135,7 @@ impl Position {
             }
         }
         if self.next > before {
-            self.back_off = BACK_OFF;
+            self.failures = 0;
             self.settle(out);
         } else {
             self.failed(now);
@@ -141,8 +145,8 @@ impl Position {
     /// A page did not come, or did not have what is known to exist.
     pub(super) fn failed(&mut self, now: Instant) {
         self.reading = false;
-        self.not_before = Some(now + self.back_off);
-        self.back_off = (self.back_off * 2).min(LONGEST_BACK_OFF);
+        self.not_before = Some(now + (BACK_OFF * (1 << self.failures)).min(LONGEST_BACK_OFF));
+        self.failures = (self.failures + 1).min(MOST_FAILURES);
     }
 
     /// Says `synced` when the replay has got there.

@@ -4,15 +4,19 @@
 //! only while less than 32 KiB wait to be written, which is the back-pressure that `driver` is built on, and the reason
 //! why the keeper stands outside. Exchanging the transport means exchanging this file.
 
+use std::cell::Cell;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use actix::{Actor, ActorContext as _, ActorFuture, AsyncContext as _};
 use actix_web::http::header::{self, HeaderName};
 use actix_web::http::{Method, Version};
-use actix_web::{HttpRequest, HttpResponse, web};
+use actix_web::{Error, HttpRequest, HttpResponse, web};
 use actix_web_actors::{HttpContext, ws};
+use bytes::Bytes;
+use futures_util::Stream;
 
 use super::driver::{Driver, Next};
 use super::handshake::{Ask, HandshakeError, SUBPROTOCOL};
@@ -29,11 +33,11 @@ use crate::outbox::Outbox;
 /// 300 such clients and 100 KiB/s each: with the bound all were ended within 18 s, without it at 60 s by their silence.
 pub struct Setup {
     /// The server behind it.
-    pub operator: Box<dyn Operator>,
+    pub operator: Rc<dyn Operator>,
     /// Where everybody puts what it shall send.
     pub outbox: Arc<Outbox>,
-    /// Its bounds.
-    pub limits: Limits,
+    /// Its bounds; all connections share them.
+    pub limits: Arc<Limits>,
     /// Ends both directions of the TCP stream from outside; does nothing when they have ended. Called when the connection
     /// is over, and when it does not come to its own end: on its own thread, and only while its actor lives, which the
     /// dispatcher owns together with the socket. So a descriptor that is borrowed and not doubled is enough.
@@ -45,7 +49,7 @@ pub struct Setup {
 /// What an echoing connection is made of. Its messages may have [`Limits::ECHO_MESSAGE_BYTES`].
 pub struct EchoSetup {
     /// As in [`Setup`].
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// As in [`Setup`].
     pub hangup: Box<dyn Fn()>,
     /// As in [`Setup`].
@@ -70,9 +74,9 @@ pub fn upgrade_echo(
     let echoed = ask(request).check()?;
     let limits = Limits {
         message_bytes: Limits::ECHO_MESSAGE_BYTES,
-        ..setup.limits
+        ..*setup.limits
     };
-    let watched = Watched::new(Arc::new(Outbox::new(limits.outbox)), limits, setup.hangup);
+    let watched = Watched::new(Arc::new(Outbox::new(limits.outbox)), Arc::new(limits), setup.hangup);
     keeper::watch(&watched);
     let driver = Driver::new(payload, None, watched, setup.ticket);
     start(request, driver, echoed)
@@ -84,7 +88,12 @@ fn start(request: &HttpRequest, driver: Driver<web::Payload>, echoed: bool) -> R
     if echoed {
         response.insert_header((header::SEC_WEBSOCKET_PROTOCOL, SUBPROTOCOL));
     }
-    Ok(response.streaming(HttpContext::create(Connection(driver))))
+    let written = Rc::default();
+    let context = HttpContext::create(Connection {
+        driver,
+        written: Rc::clone(&written),
+    });
+    Ok(response.streaming(Output { context, written }))
 }
 
 fn ask(request: &HttpRequest) -> Ask<'_> {
@@ -107,7 +116,32 @@ fn ask(request: &HttpRequest) -> Ask<'_> {
 }
 
 /// The actor of one WebSocket.
-struct Connection(Driver<web::Payload>);
+struct Connection {
+    driver: Driver<web::Payload>,
+    written: Written,
+}
+
+/// What the actor has for the dispatcher. The context's own queue would keep room for four writes for as long as the
+/// connection lives, and there is never more than one: nothing is asked for before the one before is taken.
+type Written = Rc<Cell<Option<Bytes>>>;
+
+/// The actor's output.
+struct Output<S> {
+    context: S,
+    written: Written,
+}
+
+impl<S: Stream<Item = Result<Bytes, Error>> + Unpin> Stream for Output<S> {
+    type Item = Result<Bytes, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, task: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let polled = Pin::new(&mut self.context).poll_next(task);
+        match self.written.take() {
+            Some(bytes) => Poll::Ready(Some(Ok(bytes))),
+            None => polled,
+        }
+    }
+}
 
 impl Actor for Connection {
     type Context = HttpContext<Self>;
@@ -129,14 +163,20 @@ impl ActorFuture<Connection> for Drive {
         context: &mut HttpContext<Connection>,
         task: &mut Context<'_>,
     ) -> Poll<()> {
-        match connection.0.poll(task) {
+        let before = connection.written.take();
+        if before.is_some() {
+            // The dispatcher takes it when this poll is over, and polls again.
+            connection.written.set(before);
+            return Poll::Pending;
+        }
+        match connection.driver.poll(task) {
             Next::Write(bytes) => {
-                context.write(bytes);
+                connection.written.set(Some(bytes));
                 Poll::Pending
             }
             Next::Pending => Poll::Pending,
             Next::End => {
-                context.write_eof();
+                // The context's stream ends with it.
                 context.stop();
                 Poll::Ready(())
             }

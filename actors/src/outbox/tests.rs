@@ -173,10 +173,19 @@ proptest! {
                 _ => drop(poll(&outbox, Some(number))),
             }
             let waiting = outbox.lock();
-            let bytes: usize = waiting.durable.values().chain(waiting.ephemeral.iter().map(|(_, frame)| frame)).map(Frame::len).sum();
+            let bytes: usize = waiting.durable.iter().flat_map(|durable| durable.values()).chain(waiting.ephemeral.iter().map(|(_, frame)| frame)).map(Frame::len).sum();
             prop_assert_eq!(bytes, waiting.bytes);
-            prop_assert!(waiting.durable.len() + waiting.ephemeral.len() <= LIMITS.frames);
+            prop_assert!(waiting.durable.as_ref().map_or(0, |durable| durable.len()) + waiting.ephemeral.len() <= LIMITS.frames);
             prop_assert!(bytes <= LIMITS.bytes, "{} bytes", bytes);
         }
     }
+}
+
+#[test]
+fn an_empty_one_is_small() {
+    assert!(size_of::<Outbox>() <= 144, "{}", size_of::<Outbox>());
+    let outbox = Outbox::new(LIMITS);
+    outbox.announce(1, &frame("event"));
+    assert_eq!(poll(&outbox, Some(1)).unwrap().durable.len(), 1);
+    assert!(outbox.lock().durable.is_none(), "nothing is kept");
 }

@@ -1,14 +1,15 @@
 //! One password hash: Argon2id (RFC 9106) in PHC strings.
 //!
 //! Owns the cost parameters and what a stored string may ask for. Never waits and never spawns: it burns a core and the
-//! memory its cost names, so only the pool calls it.
+//! memory its cost names, which the caller lends it, so only the pool calls it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{Error, PasswordHasher as _, PasswordVerifier as _};
+use argon2::password_hash::Error;
+use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, Version};
 
+use super::scratch::Scratch;
 use super::{PasswordError, Verdict};
 
 /// What one hash costs.
@@ -73,7 +74,7 @@ impl Hasher {
             .filter(|_| cost.is_bearable())
             .ok_or(PasswordError::Failed)?;
         let nobody = rand::random::<[u8; 32]>();
-        let dummy = argon2id(params.clone()).hash_password(&nobody).map_err(failed)?;
+        let dummy = make(&nobody, &params, &mut Scratch::default()).map_err(failed)?;
         Ok(Self {
             cost,
             params,
@@ -87,17 +88,15 @@ impl Hasher {
     }
 
     /// The PHC string of a password under a new random salt from the system.
-    pub(super) fn hash(&self, password: &str) -> Result<String, PasswordError> {
+    pub(super) fn hash(&self, password: &str, scratch: &mut Scratch) -> Result<String, PasswordError> {
         self.runs.fetch_add(1, Ordering::Relaxed);
-        let hash: PasswordHash = argon2id(self.params.clone())
-            .hash_password(password.as_bytes())
-            .map_err(failed)?;
+        let hash = make(password.as_bytes(), &self.params, scratch).map_err(failed)?;
         Ok(hash.to_string())
     }
 
     /// Whether the password is the stored one. Without a stored one (unknown user), or with one that can't be used, the
     /// same work is done against the dummy, and the answer is the same: wrong.
-    pub(super) fn verify(&self, password: &str, stored: Option<&str>) -> Verdict {
+    pub(super) fn verify(&self, password: &str, stored: Option<&str>, scratch: &mut Scratch) -> Verdict {
         self.runs.fetch_add(1, Ordering::Relaxed);
         let usable = stored.and_then(|stored| {
             let read = read(stored);
@@ -109,20 +108,17 @@ impl Hasher {
         });
         let (hash, params) = usable
             .as_ref()
-            .map_or((&self.dummy, None), |(hash, params)| (hash, Some(params)));
-        let right = match Argon2::default().verify_password(password.as_bytes(), hash) {
-            Ok(()) => true,
-            Err(Error::PasswordInvalid) => false,
-            Err(error) => {
-                tracing::error!(%error, "a password could not be verified");
-                false
-            }
-        };
-        match params {
-            Some(params) if right => Verdict::Right {
+            .map_or((&self.dummy, &self.params), |(hash, params)| (hash, params));
+        let right = is_right(password.as_bytes(), hash, params, scratch).unwrap_or_else(|error| {
+            tracing::error!(%error, "a password could not be verified");
+            false
+        });
+        if right && usable.is_some() {
+            Verdict::Right {
                 rehash_needed: self.is_outdated(hash, params),
-            },
-            _ => Verdict::Wrong,
+            }
+        } else {
+            Verdict::Wrong
         }
     }
 
@@ -133,8 +129,45 @@ impl Hasher {
     }
 }
 
-fn argon2id(params: Params) -> Argon2<'static> {
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+/// What `argon2` does for a new hash, in memory of our own: the crate takes that only one level below its PHC strings.
+fn make(password: &[u8], params: &Params, scratch: &mut Scratch) -> Result<PasswordHash, Error> {
+    let salt = Salt::generate();
+    let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
+    let output = run(password, &salt, Version::V0x13, params, length, scratch)?;
+    Ok(PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params)?,
+        salt: Some(salt),
+        hash: Some(output),
+    })
+}
+
+/// The same for a hash that is there.
+fn is_right(password: &[u8], hash: &PasswordHash, params: &Params, scratch: &mut Scratch) -> Result<bool, Error> {
+    let (Some(salt), Some(expected)) = (&hash.salt, &hash.hash) else {
+        return Ok(false);
+    };
+    let version = hash.version.map(Version::try_from).transpose()?.unwrap_or_default();
+    let output = run(password, salt, version, params, expected.len(), scratch)?;
+    // `Output` compares in constant time.
+    Ok(output == *expected)
+}
+
+fn run(
+    password: &[u8],
+    salt: &Salt,
+    version: Version,
+    params: &Params,
+    length: usize,
+    scratch: &mut Scratch,
+) -> Result<Output, Error> {
+    let blocks = scratch.blocks(params)?;
+    let argon2 = Argon2::new(Algorithm::Argon2id, version, params.clone());
+    let mut buffer = [0; Output::MAX_LENGTH];
+    let out = buffer.get_mut(..length).ok_or(Error::OutputSize)?;
+    argon2.hash_password_into_with_memory(password, salt, out, blocks)?;
+    Ok(Output::new(out)?)
 }
 
 /// A stored string, when it is an Argon2id hash of a bearable cost.
@@ -154,6 +187,7 @@ fn failed(error: Error) -> PasswordError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use argon2::PasswordVerifier as _;
     use proptest::prelude::*;
 
     const CHEAP: Cost = Cost {
@@ -164,6 +198,16 @@ mod tests {
 
     fn cheap() -> Hasher {
         Hasher::new(CHEAP).unwrap()
+    }
+
+    impl Hasher {
+        fn hash_alone(&self, password: &str) -> String {
+            self.hash(password, &mut Scratch::default()).unwrap()
+        }
+
+        fn verify_alone(&self, password: &str, stored: Option<&str>) -> Verdict {
+            self.verify(password, stored, &mut Scratch::default())
+        }
     }
 
     #[test]
@@ -183,34 +227,57 @@ mod tests {
             ),
         ] {
             assert_eq!(
-                cheap().verify(password, Some(phc)),
+                cheap().verify_alone(password, Some(phc)),
                 Verdict::Right { rehash_needed: true },
                 "{phc}"
             );
-            assert_eq!(cheap().verify("Password", Some(phc)), Verdict::Wrong);
+            assert_eq!(cheap().verify_alone("Password", Some(phc)), Verdict::Wrong);
+        }
+    }
+
+    /// The crate's own function clears the memory; ours is full of what the hashes before left, larger and smaller ones.
+    #[test]
+    fn what_stands_in_the_memory_changes_nothing() {
+        let mut scratch = Scratch::default();
+        let costs = [(64, 1, 1), (512, 2, 1), (64, 1, 4), (256, 3, 2), (8, 1, 1)];
+        for (memory_kib, passes, lanes) in costs.into_iter().cycle().take(15) {
+            let cost = Cost {
+                memory_kib,
+                passes,
+                lanes,
+            };
+            let hasher = Hasher::new(cost).unwrap();
+            let stored = hasher.hash("secret", &mut scratch).unwrap();
+            let theirs = Argon2::default();
+            let read = PasswordHash::new(&stored).unwrap();
+            assert!(theirs.verify_password(b"secret", &read).is_ok(), "{stored}");
+            assert!(theirs.verify_password(b"Secret", &read).is_err(), "{stored}");
+            let right = Verdict::Right { rehash_needed: false };
+            assert_eq!(hasher.verify("secret", Some(&stored), &mut scratch), right);
+            assert_eq!(hasher.verify("Secret", Some(&stored), &mut scratch), Verdict::Wrong);
         }
     }
 
     #[test]
     fn the_standard_cost_round_trips_and_stands_in_the_string() {
         let hasher = Hasher::new(Cost::OWASP).unwrap();
-        let stored = hasher.hash("päss wörd").unwrap();
+        let stored = hasher.hash_alone("päss wörd");
         assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
-        assert_ne!(stored, hasher.hash("päss wörd").unwrap(), "salts differ");
+        assert_ne!(stored, hasher.hash_alone("päss wörd"), "salts differ");
         assert_eq!(
-            hasher.verify("päss wörd", Some(&stored)),
+            hasher.verify_alone("päss wörd", Some(&stored)),
             Verdict::Right { rehash_needed: false }
         );
-        assert_eq!(hasher.verify("päss worn", Some(&stored)), Verdict::Wrong);
+        assert_eq!(hasher.verify_alone("päss worn", Some(&stored)), Verdict::Wrong);
         assert_eq!(
-            cheap().verify("päss wörd", Some(&stored)),
+            cheap().verify_alone("päss wörd", Some(&stored)),
             Verdict::Right { rehash_needed: true }
         );
     }
 
     #[test]
     fn every_changed_parameter_asks_for_a_rehash() {
-        let stored = cheap().hash("p").unwrap();
+        let stored = cheap().hash_alone("p");
         for cost in [
             Cost {
                 memory_kib: 65,
@@ -223,7 +290,7 @@ mod tests {
                 ..CHEAP
             },
         ] {
-            let verdict = Hasher::new(cost).unwrap().verify("p", Some(&stored));
+            let verdict = Hasher::new(cost).unwrap().verify_alone("p", Some(&stored));
             assert_eq!(verdict, Verdict::Right { rehash_needed: true }, "{cost:?}");
         }
     }
@@ -231,14 +298,14 @@ mod tests {
     #[test]
     fn an_unknown_user_costs_a_full_run_and_is_wrong() {
         let hasher = cheap();
-        assert_eq!(hasher.verify("", None), Verdict::Wrong);
+        assert_eq!(hasher.verify_alone("", None), Verdict::Wrong);
         assert_eq!(hasher.runs(), 1);
         assert_eq!(Cost::of(&Params::try_from(&hasher.dummy).unwrap()), CHEAP);
     }
 
     #[test]
     fn corrupted_rows_are_wrong_and_cost_no_more() {
-        let good = cheap().hash("p").unwrap();
+        let good = cheap().hash_alone("p");
         let with = |part: &str| good.replace("m=64,t=1,p=1", part);
         for stored in [
             String::new(),
@@ -253,7 +320,7 @@ mod tests {
             good.rsplit_once('$').unwrap().0.into(),
             good[..good.len() - 1].into(),
         ] {
-            assert_eq!(cheap().verify("p", Some(&stored)), Verdict::Wrong, "{stored}");
+            assert_eq!(cheap().verify_alone("p", Some(&stored)), Verdict::Wrong, "{stored}");
         }
         assert!(
             Hasher::new(Cost {
@@ -268,8 +335,8 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn arbitrary_rows_never_panic(stored in any::<String>(), like in "\\$argon2(id|i|d)(\\$v=[0-9]{1,3})?\\$m=[0-9]{1,4},t=[0-9],p=[0-9]\\$[A-Za-z0-9+/]{0,40}\\$[A-Za-z0-9+/]{0,90}") {
-            prop_assert_eq!(cheap().verify("p", Some(&stored)), Verdict::Wrong);
-            prop_assert_eq!(cheap().verify("p", Some(&like)), Verdict::Wrong);
+            prop_assert_eq!(cheap().verify_alone("p", Some(&stored)), Verdict::Wrong);
+            prop_assert_eq!(cheap().verify_alone("p", Some(&like)), Verdict::Wrong);
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The pool: bounds, cancelling, stopping. To be sure of the order, a test fills a pool without threads, then starts one.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
+use std::time::Instant;
 
 use super::*;
 
@@ -129,6 +131,59 @@ fn the_threads_end_with_the_service() {
         let _ = done.send(());
     });
     ended.recv_timeout(Duration::from_secs(30)).unwrap();
+}
+
+/// Every core is taken by threads that never rest; a login has the patience that it has in production.
+#[actix_web::test]
+async fn a_login_gets_through_while_every_core_is_busy() {
+    let pool = PasswordHasher::start(PoolSettings {
+        threads: NonZeroUsize::MIN,
+        ..PoolSettings::default()
+    })
+    .unwrap();
+    let done = Arc::new(AtomicBool::new(false));
+    let cores = thread::available_parallelism().unwrap().get();
+    let busy: Vec<_> = (0..cores)
+        .map(|_| {
+            let done = Arc::clone(&done);
+            thread::spawn(move || {
+                while !done.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            })
+        })
+        .collect();
+    let stored = pool.hash("secret".into()).await;
+    done.store(true, Ordering::Relaxed);
+    for thread in busy {
+        thread.join().unwrap();
+    }
+    assert!(stored.is_ok(), "{stored:?}");
+}
+
+/// The third thread of a pool, since no other test has one.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_threads_of_a_pool_step_back() {
+    let settings = PoolSettings {
+        threads: NonZeroUsize::new(3).unwrap(),
+        cost: CHEAP,
+        ..PoolSettings::default()
+    };
+    let _pool = PasswordHasher::start(settings).unwrap();
+    let nice = || {
+        let threads = std::fs::read_dir("/proc/self/task").unwrap();
+        let paths = threads.filter_map(|thread| Some(thread.ok()?.path()));
+        let mut stats = paths.filter_map(|path| std::fs::read_to_string(path.join("stat")).ok());
+        let third = stats.find(|stat| stat.contains("(password-2)"))?;
+        // proc(5): the nineteenth field; the name is the second one.
+        third.rsplit_once(')')?.1.split(' ').nth(17)?.parse::<i32>().ok()
+    };
+    let start = Instant::now();
+    while nice().is_none_or(|nice| nice < 10) {
+        assert!(start.elapsed() < LONG, "{:?}", nice());
+        thread::yield_now();
+    }
 }
 
 #[test]

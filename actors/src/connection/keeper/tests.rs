@@ -79,7 +79,7 @@ fn connection(limits: Limits) -> (Rc<Watched>, Rc<Cell<bool>>) {
     let flag = Rc::clone(&hung_up);
     let watched = Watched::new(
         Arc::new(Outbox::new(limits.outbox)),
-        limits,
+        Arc::new(limits),
         Box::new(move || flag.set(true)),
     );
     watch(&watched);
