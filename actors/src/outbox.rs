@@ -35,7 +35,8 @@ pub struct Outbox {
 #[derive(Debug, Default)]
 struct Waiting {
     /// Events by their `seq`. Announcements of several threads may cross; here they are in order again. Boxed, as the
-    /// close is, since an idle connection pays for every word of this.
+    /// close is.
+    #[expect(clippy::box_collection, reason = "an idle connection pays for every word of this")]
     durable: Option<Box<BTreeMap<i64, Frame>>>,
     /// The newest `seq` known to exist.
     newest: i64,

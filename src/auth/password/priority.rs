@@ -6,7 +6,7 @@
 //! **The price**: a login waits while serving is busy. What bounds it is the share that a thread of this priority is left
 //! with when threads of the ordinary one take all they can get: with Linux's weights (110 against 1024 each) a tenth of a
 //! core beside one of them, so a hash of 20 ms takes 0.2 s there and the ten seconds that a login waits (`PoolSettings`)
-//! are enough for 49 of them, one after the other. Whoever comes behind those is told to try later, as in any storm.
+//! are enough for 48 of them, one after the other. Whoever comes behind those is told to try later, as in any storm.
 //!
 //! Refused: nice 19 (15 against 1024: 1.4 s a hash, seven logins in ten seconds, none on a machine that others share);
 //! the policies `SCHED_IDLE` (3 against 1024) and `SCHED_BATCH` (an ordinary share), for which there is no safe call in
