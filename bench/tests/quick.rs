@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-const SCENARIOS: [&str; 9] = [
+const SCENARIOS: [&str; 10] = [
     "user-info",
     "feed",
     "like-storm",
@@ -18,6 +18,7 @@ const SCENARIOS: [&str; 9] = [
     "login-storm",
     "chat",
     "fan-out",
+    "followers",
     "live-counters",
     "idle",
 ];

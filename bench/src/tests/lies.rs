@@ -44,6 +44,7 @@ async fn the_truth_passes() {
         "mix",
         "login-storm",
         "chat",
+        "followers",
         "live-counters",
     ] {
         let found = judged(scenario, Lie::None).await;
@@ -106,7 +107,7 @@ async fn flags_that_forget_ones_own_writing_are_found() {
 
 #[actix::test]
 async fn a_target_without_a_socket_is_told_so() {
-    for scenario in ["chat", "fan-out", "live-counters", "idle"] {
+    for scenario in ["chat", "fan-out", "followers", "live-counters", "idle"] {
         assert_found(scenario, Lie::NoSocket, "this target has no Ovation socket").await;
         assert_found(scenario, Lie::RefusesSockets, "HTTP status 429").await;
     }
@@ -118,6 +119,14 @@ async fn lost_swapped_repeated_and_changed_messages_are_found() {
     assert_found("chat", Lie::SwapsMessages, "untrue").await;
     assert_found("chat", Lie::RepeatsNumbers, "untrue").await;
     assert_found("chat", Lie::OtherText, "untrue").await;
+}
+
+#[actix::test]
+async fn skipped_followers_and_repeated_changed_and_lost_publishes_are_found() {
+    assert_found("followers", Lie::SkipsFollower, "every follower knows of every publish").await;
+    assert_found("followers", Lie::TellsTwice, "untrue").await;
+    assert_found("followers", Lie::OtherTitle, "untrue").await;
+    assert_found("followers", Lie::LosesPublishes, "the author has every video").await;
 }
 
 #[actix::test]
