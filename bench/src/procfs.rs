@@ -130,20 +130,27 @@ mod tests {
 
     #[actix::test]
     async fn a_threads_work_is_told_by_its_name() {
-        let window = Window::after(Duration::ZERO, Duration::from_millis(300), Duration::ZERO);
-        let work = std::thread::Builder::new().name("bench-test-7".to_owned());
+        let own = || {
+            let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
+        };
+        let (done, worked) = std::sync::mpsc::channel();
         let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let work = std::thread::Builder::new().name("bench-test-7".to_owned());
         let work = work
             .spawn(move || {
-                while Instant::now() < window.end {}
+                while own() < Duration::from_millis(100) {}
+                done.send(()).unwrap();
                 // Alive until it was looked at.
                 let _ = stopped.recv();
             })
             .unwrap();
-        let pid = std::process::id();
-        let micros = sample_threads(pid, "bench-test-", window).await.unwrap();
-        assert!((20_000..=400_000).contains(&micros), "{micros}");
-        assert_eq!(sample_threads(pid, "nobody", window).await, None);
+        worked.recv().unwrap();
+        let micros = read_threads(std::process::id(), "bench-test-").unwrap();
+        assert!((60_000..=200_000).contains(&micros), "{micros}");
+        let window = Window::after(Duration::ZERO, Duration::from_millis(10), Duration::ZERO);
+        assert_eq!(sample_threads(std::process::id(), "bench-test-", window).await, Some(0));
+        assert_eq!(sample_threads(std::process::id(), "nobody", window).await, None);
         drop(stop);
         work.join().unwrap();
     }

@@ -24,8 +24,9 @@ pub const DELIVERY: usize = 0;
 const ALL: usize = 1;
 const SENT: usize = 2;
 
-/// How long a closed loop waits for the last reader before it goes on.
-pub const LAST: Duration = Duration::from_secs(1);
+/// How long a closed loop waits for the next reader before it goes on: what comes no more is dropped, what comes slowly is
+/// waited for.
+const LAST: Duration = Duration::from_secs(1);
 /// Frames that are remembered: of more than any reader should be behind.
 const FRAMES: usize = 256;
 
@@ -45,6 +46,10 @@ struct Posting {
     due: Instant,
     /// Readers who don't have it yet.
     missing: usize,
+    /// When the last reader got it so far.
+    latest: Instant,
+    /// Nobody waits for it any more. Whoever gets it late counts all the same.
+    is_given_up: bool,
 }
 
 /// Frames in the order in which they were first seen.
@@ -96,7 +101,13 @@ impl Deliveries {
     /// Something is about to be sent.
     pub fn begin(&self, number: u64, due: Instant) {
         let missing = self.readers;
-        lock(&self.postings).insert(number, Posting { due, missing });
+        let posting = Posting {
+            due,
+            missing,
+            latest: Instant::now(),
+            is_given_up: false,
+        };
+        lock(&self.postings).insert(number, posting);
     }
 
     /// It was accepted, or it failed, after which nobody waits for it any more.
@@ -122,13 +133,14 @@ impl Deliveries {
             return;
         };
         posting.missing = posting.missing.saturating_sub(1);
-        let (due, is_last) = (posting.due, posting.missing == 0);
+        posting.latest = at;
+        let (due, is_last, is_given_up) = (posting.due, posting.missing == 0, posting.is_given_up);
         if is_last {
             postings.remove(&number);
         }
         drop(postings);
         seat.success(DELIVERY, self.at(due, at), due, at);
-        if is_last {
+        if is_last && !is_given_up {
             seat.success(ALL, self.at(due, at), due, at);
             self.complete.notify_waiters();
         }
@@ -152,36 +164,47 @@ impl Deliveries {
         Ok(heard)
     }
 
-    /// Until everybody has it, or so long that it will not come any more.
+    /// Until everybody has it, or nobody got it for so long that it will not come any more.
     pub async fn wait(&self, seat: &Seat, window: &Window, number: u64) {
-        let limit = (Instant::now() + LAST).min(window.cutoff());
+        let begun = Instant::now();
         loop {
             let mut complete = pin!(self.complete.notified());
             // Registered before the look, so that no notice is missed between the two.
             complete.as_mut().enable();
-            if !lock(&self.postings).contains_key(&number) {
-                return;
-            }
-            if tokio::time::timeout_at(limit.into(), complete).await.is_err() {
-                if let Some(late) = lock(&self.postings).remove(&number) {
-                    seat.unanswered(ALL, late.due);
+            let limit = {
+                let mut postings = lock(&self.postings);
+                let Some(posting) = postings.get_mut(&number) else {
+                    return;
+                };
+                let limit = (posting.latest.max(begun) + LAST).min(window.cutoff());
+                if Instant::now() >= limit {
+                    posting.is_given_up = true;
+                    seat.unanswered(ALL, posting.due);
+                    return;
                 }
-                return;
-            }
+                limit
+            };
+            // Both lead to another look.
+            let _ = tokio::time::timeout_at(limit.into(), complete).await;
         }
     }
 
     /// Somebody sends no more. What is still under way in an open loop has its time to arrive; the phase is over when the
     /// last sender leaves.
     pub async fn leave(&self, seat: &Seat, window: &Window, mine: impl Fn(u64) -> bool) {
-        let is_waiting = || lock(&self.postings).keys().any(|number| mine(*number));
-        while is_waiting() && Instant::now() < window.cutoff() {
+        let is_waiting = |(number, posting): (&u64, &Posting)| mine(*number) && !posting.is_given_up;
+        while lock(&self.postings).iter().any(is_waiting) && Instant::now() < window.cutoff() {
             let limit = window.cutoff().min(Instant::now() + LAST / 10);
             let _ = tokio::time::timeout_at(limit.into(), self.complete.notified()).await;
         }
-        for (_, late) in lock(&self.postings).iter().filter(|(number, _)| mine(**number)) {
+        let postings = lock(&self.postings);
+        for (_, late) in postings
+            .iter()
+            .filter(|(number, posting)| is_waiting((number, posting)))
+        {
             seat.unanswered(ALL, late.due);
         }
+        drop(postings);
         if self.senders.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.is_over.store(true, Ordering::Release);
             self.over.send_replace(true);

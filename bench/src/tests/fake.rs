@@ -71,6 +71,8 @@ pub enum Lie {
     TellsTwice,
     /// Tells of a publish under another title.
     OtherTitle,
+    /// Tells followers half a second after each other, which is slow and no lie.
+    TellsSlowly,
     /// Acknowledges publishes and keeps none.
     LosesPublishes,
 }

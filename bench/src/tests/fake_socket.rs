@@ -39,6 +39,10 @@ pub struct Line {
 #[rtype(result = "()")]
 struct Push(String);
 
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct PushLater(String, Duration);
+
 /// Opens one.
 pub async fn open(
     fake: web::Data<Fake>,
@@ -80,6 +84,14 @@ impl Handler<Push> for Line {
 
     fn handle(&mut self, Push(text): Push, context: &mut Self::Context) {
         context.text(text);
+    }
+}
+
+impl Handler<PushLater> for Line {
+    type Result = ();
+
+    fn handle(&mut self, PushLater(text, after): PushLater, context: &mut Self::Context) {
+        context.run_later(after, |_, context| context.text(text));
     }
 }
 
@@ -207,8 +219,12 @@ impl Chats {
             }
             _ => {}
         }
-        for (_, line) in lines {
-            line.do_send(Push(text.clone()));
+        for (at, (_, line)) in (1..).zip(lines) {
+            if lie == Lie::TellsSlowly {
+                line.do_send(PushLater(text.clone(), at * Duration::from_millis(500)));
+            } else {
+                line.do_send(Push(text.clone()));
+            }
         }
     }
 

@@ -22,6 +22,10 @@ async fn judged(scenario: &str, lie: Lie) -> Vec<String> {
     if matches!(scenario, "live-counters" | "mix") {
         settings.duration = std::time::Duration::from_secs(1);
     }
+    // The last of four hears of it after two seconds.
+    if lie == Lie::TellsSlowly {
+        (settings.connections, settings.duration) = (Some(4), std::time::Duration::from_secs(3));
+    }
     let (found, phases) = findings(named(scenario), target, &settings).await;
     server.stop(false).await;
     if found.is_empty() {
@@ -127,6 +131,12 @@ async fn skipped_followers_and_repeated_changed_and_lost_publishes_are_found() {
     assert_found("followers", Lie::TellsTwice, "untrue").await;
     assert_found("followers", Lie::OtherTitle, "untrue").await;
     assert_found("followers", Lie::LosesPublishes, "the author has every video").await;
+}
+
+#[actix::test]
+async fn a_slow_fan_out_is_waited_for() {
+    let found = judged("followers", Lie::TellsSlowly).await;
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[actix::test]
