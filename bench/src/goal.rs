@@ -63,7 +63,10 @@ impl Goal {
     /// What was reached, where no other figure says it.
     pub fn reached(self, value: f64) -> Option<String> {
         match self {
-            Self::P50BeyondSync(_) | Self::P99BeyondSync(_) => Some(format!("fdatasync's + {}", show_micros(value))),
+            Self::P50BeyondSync(_) | Self::P99BeyondSync(_) => {
+                let sign = if value < 0.0 { '−' } else { '+' };
+                Some(format!("fdatasync's {sign} {}", show_micros(value.abs())))
+            }
             Self::P99OfAlone(_) => Some(format!("×{value:.2}")),
             _ => None,
         }
@@ -88,6 +91,10 @@ mod tests {
         assert_eq!(Goal::P50BeyondSync(75.0).aim(nothing), "p50 ≤ fdatasync's + 75.0 µs");
         assert_eq!(Goal::P99OfAlone(2.0).aim(nothing), "p99 ≤ 2× alone");
         assert_eq!(Goal::AtMost(2.0).aim(show_micros), "≤ 2.00 µs");
+        assert_eq!(
+            Goal::P50BeyondSync(75.0).reached(-294.9),
+            Some("fdatasync's − 295 µs".to_owned())
+        );
         assert_eq!(Goal::P99OfAlone(2.0).reached(1.456), Some("×1.46".to_owned()));
         assert_eq!(
             serde_json::to_string(&Goal::P99BeyondSync(2e3)).unwrap(),

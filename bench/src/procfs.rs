@@ -161,7 +161,8 @@ mod tests {
         let work = std::thread::spawn(move || while Instant::now() < window.end {});
         let usage = sample(std::process::id(), window).await.unwrap();
         work.join().unwrap();
-        assert!(usage.cpu_micros > 20_000, "{usage:?}");
+        // One tick at least, however many share the cores.
+        assert!(usage.cpu_micros >= 10_000, "{usage:?}");
         assert_eq!((usage.cores.len(), usage.rss.len()), (1, 1));
     }
 }

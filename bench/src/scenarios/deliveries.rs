@@ -44,12 +44,22 @@ pub enum Heard {
 /// Something on its way.
 struct Posting {
     due: Instant,
+    begun: Instant,
     /// Readers who don't have it yet.
     missing: usize,
     /// When the last reader got it so far.
     latest: Instant,
     /// Nobody waits for it any more. Whoever gets it late counts all the same.
     is_given_up: bool,
+}
+
+/// All that is on its way.
+struct Postings {
+    all: BTreeMap<u64, Posting>,
+    /// When anybody got anything.
+    latest: Instant,
+    /// When that was begun of which somebody got something and which was begun last.
+    newest: Instant,
 }
 
 /// Frames in the order in which they were first seen.
@@ -64,7 +74,7 @@ struct Frames {
 pub struct Deliveries {
     readers: usize,
     is_open: bool,
-    postings: Mutex<BTreeMap<u64, Posting>>,
+    postings: Mutex<Postings>,
     frames: Mutex<Frames>,
     complete: Notify,
     /// Who sends and is not done yet.
@@ -81,10 +91,16 @@ impl Deliveries {
     /// From so many who send to so many who read. In an open loop the time when something is due decides whether it lies in
     /// the window, in a closed one the time when it arrives.
     pub fn new(senders: usize, readers: usize, is_open: bool) -> Self {
+        let now = Instant::now();
+        let postings = Postings {
+            all: BTreeMap::new(),
+            latest: now,
+            newest: now,
+        };
         Self {
             readers,
             is_open,
-            postings: Mutex::default(),
+            postings: Mutex::new(postings),
             frames: Mutex::default(),
             complete: Notify::new(),
             senders: AtomicUsize::new(senders),
@@ -100,19 +116,20 @@ impl Deliveries {
 
     /// Something is about to be sent.
     pub fn begin(&self, number: u64, due: Instant) {
-        let missing = self.readers;
+        let (missing, now) = (self.readers, Instant::now());
         let posting = Posting {
             due,
+            begun: now,
             missing,
-            latest: Instant::now(),
+            latest: now,
             is_given_up: false,
         };
-        lock(&self.postings).insert(number, posting);
+        lock(&self.postings).all.insert(number, posting);
     }
 
     /// It was accepted, or it failed, after which nobody waits for it any more.
     pub fn sent(&self, seat: &Seat, number: u64, result: Result<Instant, &Failure>) {
-        let due = lock(&self.postings).get(&number).map(|posting| posting.due);
+        let due = lock(&self.postings).all.get(&number).map(|posting| posting.due);
         match result {
             Ok(done) => {
                 // Everybody may have it before the answer comes.
@@ -121,7 +138,7 @@ impl Deliveries {
             }
             Err(failure) => {
                 seat.failure(SENT, failure);
-                lock(&self.postings).remove(&number);
+                lock(&self.postings).all.remove(&number);
             }
         }
     }
@@ -129,14 +146,16 @@ impl Deliveries {
     /// A reader has it. Each must be counted once a reader, which the caller sees to.
     pub fn arrived(&self, seat: &Seat, number: u64, at: Instant) {
         let mut postings = lock(&self.postings);
-        let Some(posting) = postings.get_mut(&number) else {
+        let Postings { all, latest, newest } = &mut *postings;
+        let Some(posting) = all.get_mut(&number) else {
             return;
         };
+        (*latest, *newest) = (at, posting.begun.max(*newest));
         posting.missing = posting.missing.saturating_sub(1);
         posting.latest = at;
         let (due, is_last, is_given_up) = (posting.due, posting.missing == 0, posting.is_given_up);
         if is_last {
-            postings.remove(&number);
+            all.remove(&number);
         }
         drop(postings);
         seat.success(DELIVERY, self.at(due, at), due, at);
@@ -164,7 +183,8 @@ impl Deliveries {
         Ok(heard)
     }
 
-    /// Until everybody has it, or nobody got it for so long that it will not come any more.
+    /// Until everybody has it, or it will not come any more: nobody got it for a while, and either nobody got anything, or
+    /// somebody got what was sent later. What is only behind others in a slow server's queue is waited for.
     pub async fn wait(&self, seat: &Seat, window: &Window, number: u64) {
         let begun = Instant::now();
         loop {
@@ -173,16 +193,18 @@ impl Deliveries {
             complete.as_mut().enable();
             let limit = {
                 let mut postings = lock(&self.postings);
-                let Some(posting) = postings.get_mut(&number) else {
+                let Postings { all, latest, newest } = &mut *postings;
+                let Some(posting) = all.get_mut(&number) else {
                     return;
                 };
-                let limit = (posting.latest.max(begun) + LAST).min(window.cutoff());
-                if Instant::now() >= limit {
+                let (now, idle) = (Instant::now(), posting.latest.max(begun) + LAST);
+                let is_passed_over = *latest + LAST <= now || *newest > posting.begun;
+                if now >= window.cutoff() || (now >= idle && is_passed_over) {
                     posting.is_given_up = true;
                     seat.unanswered(ALL, posting.due);
                     return;
                 }
-                limit
+                idle.max(now + LAST / 10).min(window.cutoff())
             };
             // Both lead to another look.
             let _ = tokio::time::timeout_at(limit.into(), complete).await;
@@ -193,12 +215,13 @@ impl Deliveries {
     /// last sender leaves.
     pub async fn leave(&self, seat: &Seat, window: &Window, mine: impl Fn(u64) -> bool) {
         let is_waiting = |(number, posting): (&u64, &Posting)| mine(*number) && !posting.is_given_up;
-        while lock(&self.postings).iter().any(is_waiting) && Instant::now() < window.cutoff() {
+        while lock(&self.postings).all.iter().any(is_waiting) && Instant::now() < window.cutoff() {
             let limit = window.cutoff().min(Instant::now() + LAST / 10);
             let _ = tokio::time::timeout_at(limit.into(), self.complete.notified()).await;
         }
         let postings = lock(&self.postings);
         for (_, late) in postings
+            .all
             .iter()
             .filter(|(number, posting)| is_waiting((number, posting)))
         {

@@ -19,7 +19,8 @@ use crate::units::{float, float_len, index};
 
 /// A second of one colour, 16 by 16 points, H.264 in MP4: the least that is a video. Made for this file.
 const CLIP: &[u8] = include_bytes!("clip.mp4");
-/// How long a follower waits in the end for what it was not told: the number of newer videos comes once a second at most.
+/// How long a follower waits in the end for the next of what it was not told: a server may be slow, and the number of newer
+/// videos comes once a second at most.
 const REST: Duration = Duration::from_secs(5);
 /// Publishes under way at once, all of one author: below the eight uploads that Ovation lets one user have.
 pub const PUBLISHING: usize = 6;
@@ -160,14 +161,15 @@ impl Scene {
         };
         self.deliveries.until_over(listening).await?;
         // A slow server is no untrue one: whoever lacks something has a while yet.
-        let rest = async {
-            while !self.is_complete(told) {
-                self.listen(&mut session, seat, told, &mut place).await?;
+        while !self.is_complete(told) {
+            let next = self.listen(&mut session, seat, told, &mut place);
+            match tokio::time::timeout(REST, next).await {
+                Ok(heard) => heard?,
+                // What is lacking is found by whoever counts.
+                Err(_) => break,
             }
-            Ok(())
-        };
-        // What is lacking is found by whoever counts.
-        tokio::time::timeout(REST, rest).await.unwrap_or(Ok(()))
+        }
+        Ok(())
     }
 
     /// One frame.
