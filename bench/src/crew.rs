@@ -8,7 +8,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::time::Instant;
 
-use actix::{Actor, ActorContext as _, ActorFutureExt as _, Arbiter, AsyncContext as _, Context, WrapFuture as _};
+use actix::{Actor, ActorContext as _, Arbiter, AsyncContext as _, Context, Handler};
 use anyhow::Context as _;
 use futures_util::future::LocalBoxFuture;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -38,6 +38,8 @@ pub struct Seat {
     present: mpsc::UnboundedSender<()>,
     is_present: Cell<bool>,
     begun: watch::Receiver<Option<Window>>,
+    /// The window once it is known to this seat: asked for with every frame, and no lock is worth that.
+    window: Cell<Option<Window>>,
     blank: Window,
 }
 
@@ -67,6 +69,7 @@ impl Seat {
         self.tell();
         let mut begun = self.begun.clone();
         let window = begun.wait_for(Option::is_some).await.ok().and_then(|window| *window);
+        self.window.set(window);
         // Gone when the run was given up: then what is written counts nowhere.
         window.unwrap_or(self.blank)
     }
@@ -100,7 +103,8 @@ impl Seat {
     }
 
     fn window(&self) -> Window {
-        self.begun.borrow().unwrap_or(self.blank)
+        let known = self.window.get().or_else(|| *self.begun.borrow());
+        known.unwrap_or(self.blank)
     }
 }
 
@@ -125,8 +129,27 @@ impl Actor for Member {
 
     fn started(&mut self, context: &mut Self::Context) {
         if let Some(life) = self.life.take() {
-            context.spawn(life.into_actor(self).map(|(), _, context| context.stop()));
+            // A task beside the actor and not a future of its context, which would look into the mailbox with every frame: a
+            // tenth of what reading one costs.
+            let own = context.address();
+            actix::spawn(async move {
+                life.await;
+                own.do_send(Ended);
+            });
         }
+    }
+}
+
+/// A member's life is over.
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct Ended;
+
+impl Handler<Ended> for Member {
+    type Result = ();
+
+    fn handle(&mut self, _: Ended, context: &mut Self::Context) {
+        context.stop();
     }
 }
 
@@ -225,6 +248,7 @@ where
             present: present.clone(),
             is_present: Cell::new(false),
             begun: begun.clone(),
+            window: Cell::new(None),
             blank,
         };
         let (life, home) = (life(member, seat), home.clone());

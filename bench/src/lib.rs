@@ -16,6 +16,7 @@ mod display;
 mod drive;
 mod environment;
 mod failure;
+mod goal;
 mod http;
 mod outcome;
 mod pacer;

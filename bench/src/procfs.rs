@@ -1,4 +1,4 @@
-//! What a process used: processor time and memory, from `/proc`.
+//! What a process and its threads used: processor time and memory, from `/proc`.
 //!
 //! Owns the reading and the sampling. Only Linux has these files; elsewhere the figures are absent, never zero.
 
@@ -29,11 +29,37 @@ pub fn read(pid: u32) -> Option<Reading> {
     parse(&stat, &statm, rustix::param::clock_ticks_per_second(), page)
 }
 
-/// proc(5): of `stat` the fields 14 and 15, behind the name that may hold anything; of `statm` the second.
-fn parse(stat: &str, statm: &str, ticks_per_second: u64, page: u64) -> Option<Reading> {
+/// Processor time of the threads whose names begin so, in microseconds; `None` where there is no such thread.
+fn read_threads(pid: u32, names: &str) -> Option<u64> {
+    let tick = 1_000_000 / rustix::param::clock_ticks_per_second().max(1);
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    let times = threads.flatten().filter_map(|thread| {
+        // One that ended meanwhile has no file any more.
+        let stat = fs::read_to_string(thread.path().join("stat")).ok()?;
+        let (_, name) = stat.rsplit_once(')')?.0.split_once('(')?;
+        name.starts_with(names).then(|| ticks(&stat))?
+    });
+    times.reduce(|all, one| all + one).map(|ticks| ticks * tick)
+}
+
+/// Processor time of threads in a window, by how their names begin. `None` where they could not be read at both ends.
+pub async fn sample_threads(pid: u32, names: &str, window: Window) -> Option<u64> {
+    sleep_until(window.start).await;
+    let before = read_threads(pid, names)?;
+    sleep_until(window.end).await;
+    Some(read_threads(pid, names)?.saturating_sub(before))
+}
+
+/// proc(5): of `stat` the fields 14 and 15, behind the name that may hold anything.
+fn ticks(stat: &str) -> Option<u64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut times = fields.split_ascii_whitespace().skip(11);
-    let ticks = times.next()?.parse::<u64>().ok()? + times.next()?.parse::<u64>().ok()?;
+    Some(times.next()?.parse::<u64>().ok()? + times.next()?.parse::<u64>().ok()?)
+}
+
+/// proc(5): the ticks of `stat`; of `statm` the second field.
+fn parse(stat: &str, statm: &str, ticks_per_second: u64, page: u64) -> Option<Reading> {
+    let ticks = ticks(stat)?;
     let pages = statm.split_ascii_whitespace().nth(1)?.parse::<u64>().ok()?;
     Some(Reading {
         cpu_micros: ticks * 1_000_000 / ticks_per_second.max(1),
@@ -103,12 +129,40 @@ mod tests {
     }
 
     #[actix::test]
+    async fn a_threads_work_is_told_by_its_name() {
+        let own = || {
+            let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+            Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap())
+        };
+        let (done, worked) = std::sync::mpsc::channel();
+        let (stop, stopped) = std::sync::mpsc::channel::<()>();
+        let work = std::thread::Builder::new().name("bench-test-7".to_owned());
+        let work = work
+            .spawn(move || {
+                while own() < Duration::from_millis(100) {}
+                done.send(()).unwrap();
+                // Alive until it was looked at.
+                let _ = stopped.recv();
+            })
+            .unwrap();
+        worked.recv().unwrap();
+        let micros = read_threads(std::process::id(), "bench-test-").unwrap();
+        assert!((60_000..=200_000).contains(&micros), "{micros}");
+        let window = Window::after(Duration::ZERO, Duration::from_millis(10), Duration::ZERO);
+        assert_eq!(sample_threads(std::process::id(), "bench-test-", window).await, Some(0));
+        assert_eq!(sample_threads(std::process::id(), "nobody", window).await, None);
+        drop(stop);
+        work.join().unwrap();
+    }
+
+    #[actix::test]
     async fn work_shows_as_processor_time() {
         let window = Window::after(Duration::ZERO, Duration::from_millis(300), Duration::ZERO);
         let work = std::thread::spawn(move || while Instant::now() < window.end {});
         let usage = sample(std::process::id(), window).await.unwrap();
         work.join().unwrap();
-        assert!(usage.cpu_micros > 20_000, "{usage:?}");
+        // One tick at least, however many share the cores.
+        assert!(usage.cpu_micros >= 10_000, "{usage:?}");
         assert_eq!((usage.cores.len(), usage.rss.len()), (1, 1));
     }
 }

@@ -12,9 +12,10 @@ use serde::{Deserialize, Serialize};
 use crate::ceilings::Ceiling;
 use crate::display::Display;
 use crate::drive::{Behaviour, Driver, Load, Pace};
+pub use crate::goal::Goal;
 use crate::peer::Peer;
 use crate::procfs::{self, Usage};
-use crate::scenarios::{chat, fan_out, feed, idle, like_storm, live_counters, login_storm, mix, user_info};
+use crate::scenarios::{chat, fan_out, feed, followers, idle, like_storm, live_counters, login_storm, mix, user_info};
 use crate::settings::Settings;
 use crate::stats::{Lane, Window};
 use crate::units::{micros, show_bytes, show_micros, show_percent, show_rate, whole};
@@ -78,16 +79,6 @@ pub struct Figure {
     pub goal: Option<Goal>,
 }
 
-/// An aim, for closed loops.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", content = "value", rename_all = "kebab-case")]
-pub enum Goal {
-    /// At least this share of the ceiling's throughput.
-    OfCeiling(f64),
-    /// At least so many units a second.
-    UnitsASecond(f64),
-}
-
 /// A stretch of a round with its own load.
 pub struct Phase {
     /// Its name.
@@ -115,8 +106,11 @@ pub struct Measure {
     pub unit: Unit,
     /// In this round.
     pub value: f64,
-    /// The ceiling whose memory a connection it is divided by.
+    /// The ceiling that it is divided by: bytes by its memory a connection, microseconds by its processor time an operation,
+    /// rates by the operations that it does in a second of a processor.
     pub ceiling: Option<Ceiling>,
+    /// The aim.
+    pub goal: Option<Goal>,
     /// Whether more of it is better.
     pub more_is_better: bool,
 }
@@ -170,7 +164,7 @@ impl Check {
 }
 
 /// All scenarios, in the order in which `run all` takes them.
-pub fn all() -> [&'static dyn Scenario; 9] {
+pub fn all() -> [&'static dyn Scenario; 10] {
     [
         &user_info::UserInfo,
         &feed::FeedPages,
@@ -178,6 +172,7 @@ pub fn all() -> [&'static dyn Scenario; 9] {
         &mix::Mix,
         &chat::Chat,
         &fan_out::FanOut,
+        &followers::Followers,
         &live_counters::LiveCounters,
         &idle::Idle,
         &login_storm::LoginStorm,

@@ -10,7 +10,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-const SCENARIOS: [&str; 9] = [
+const SCENARIOS: [&str; 10] = [
     "user-info",
     "feed",
     "like-storm",
@@ -18,6 +18,7 @@ const SCENARIOS: [&str; 9] = [
     "login-storm",
     "chat",
     "fan-out",
+    "followers",
     "live-counters",
     "idle",
 ];
@@ -54,6 +55,55 @@ fn told(output: &Output) -> String {
 fn result(out: &Path, scenario: &str) -> Value {
     let text = std::fs::read(out.join(format!("{scenario}.json"))).unwrap();
     serde_json::from_slice(&text).unwrap()
+}
+
+/// A measure of a scenario's result.
+fn measure(out: &Path, scenario: &str, name: &str) -> Value {
+    let result = result(out, scenario);
+    let measures = result["peers"][0]["measures"].as_array().unwrap();
+    let found = measures.iter().find(|measure| measure["name"] == name);
+    assert!(found.is_some(), "{scenario}: {name}");
+    found.unwrap().clone()
+}
+
+/// What a scenario's result has beside each operation.
+fn assert_sockets_are_told_of(out: &Path) {
+    let followers = result(out, "followers");
+    let figures = followers["peers"][0]["figures"].as_array().unwrap();
+    for lane in ["delivery", "until the last has it", "publish"] {
+        assert!(figures.iter().any(|figure| figure["lane"] == lane), "{lane}");
+    }
+    assert_eq!(figures[1]["goal"]["kind"], "p99-at-most");
+    assert!(figures[1]["to_goal"]["median"].as_f64().unwrap() > 0.0);
+    let delivered = measure(out, "followers", "delivered")["value"]["median"]
+        .as_f64()
+        .unwrap();
+    assert!(
+        (delivered - 1.0).abs() < 1e-9,
+        "of a closed loop nothing is lost: {delivered}"
+    );
+    assert!(
+        figures[0]["pace_limit"].is_null(),
+        "followers have no pace of their own"
+    );
+    let rooms = &result(out, "fan-out")["peers"][0]["figures"][0];
+    let (rate, limit) = (&rooms["rate"]["median"], &rooms["pace_limit"]);
+    assert!(
+        rate.as_f64().unwrap() <= 1.2 * limit.as_f64().unwrap(),
+        "{rate} of {limit}"
+    );
+    for (scenario, name, goal) in [
+        ("idle", "memory a connection", "ceiling-at-most"),
+        ("idle", "CPU a connection and second", "at-most"),
+        ("idle", "until all are back", "at-most"),
+        ("live-counters", "the storm beside watchers", "at-least"),
+        ("login-storm", "logins in a second of hashing", "of-ceiling"),
+    ] {
+        let measure = measure(out, scenario, name);
+        assert_eq!(measure["goal"]["kind"], goal, "{name}");
+    }
+    let hashing = measure(out, "login-storm", "logins in a second of hashing");
+    assert!(hashing["to_ceiling"]["median"].as_f64().unwrap() > 0.0, "{hashing}");
 }
 
 #[test]
@@ -109,6 +159,7 @@ fn every_scenario_finds_the_server_right() {
         .map(|check| check["name"].as_str().unwrap())
         .collect();
     assert!(checks.contains(&"counts are exact, after a restart"), "{checks:?}");
+    assert_sockets_are_told_of(out.path());
     let report = std::fs::read_to_string(out.path().join("report.html")).unwrap();
     assert!(report.contains("every check holds") && report.contains("login-storm"));
 

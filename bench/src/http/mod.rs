@@ -4,10 +4,10 @@
 //! as their end. Never follows redirects, never retries, never decompresses: what it hides would not be measured.
 
 mod body;
+mod multipart;
 mod target;
 
-use std::fmt::Write as _;
-use std::io;
+use std::io::{self, Write as _};
 use std::ops::Range;
 use std::time::{Duration, Instant};
 
@@ -17,12 +17,16 @@ use tokio::net::TcpStream;
 use crate::failure::{Failure, excerpt};
 use body::{Body, Head};
 
+pub use multipart::Multipart;
 pub use target::{Target, encode};
 
 /// The largest answer that is read, in bytes; a list of the contract is far below.
 const ANSWER_MAX: usize = 64 << 20;
 /// What a connection keeps of its buffer between two answers.
 const BUFFER_KEPT: usize = 32 << 10;
+
+/// What a form's fields are sent as.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// An answer. The body is the connection's own buffer.
 #[derive(Debug, Clone, Copy)]
@@ -50,7 +54,7 @@ impl<'a> Answer<'a> {
 pub struct Connection {
     target: Target,
     stream: Option<TcpStream>,
-    question: String,
+    question: Vec<u8>,
     buffer: Vec<u8>,
     answered_at: Option<Instant>,
 }
@@ -61,7 +65,7 @@ impl Connection {
         Self {
             target,
             stream: None,
-            question: String::new(),
+            question: Vec::new(),
             buffer: Vec::new(),
             answered_at: None,
         }
@@ -79,7 +83,7 @@ impl Connection {
 
     /// POST of a form, which may be empty.
     pub async fn post(&mut self, path: &str, form: &str) -> Result<Answer<'_>, Failure> {
-        self.ask("POST", path, Some(form)).await
+        self.ask("POST", path, Some((FORM, form.as_bytes()))).await
     }
 
     /// GET with a deadline, for questions outside of the measurement.
@@ -90,31 +94,47 @@ impl Connection {
 
     /// POST with a deadline.
     pub async fn post_within(&mut self, limit: Duration, path: &str, form: &str) -> Result<Answer<'_>, Failure> {
-        let asked = tokio::time::timeout(limit, self.ask("POST", path, Some(form))).await;
+        let asked = self.ask("POST", path, Some((FORM, form.as_bytes())));
+        let asked = tokio::time::timeout(limit, asked).await;
         asked.unwrap_or(Err(Failure::Timeout))
     }
 
-    async fn ask(&mut self, method: &str, path: &str, form: Option<&str>) -> Result<Answer<'_>, Failure> {
+    /// POST of parts, with a deadline.
+    pub async fn post_parts_within(
+        &mut self,
+        limit: Duration,
+        path: &str,
+        parts: &Multipart,
+    ) -> Result<Answer<'_>, Failure> {
+        let body = parts.body();
+        let asked = self.ask("POST", path, Some((multipart::CONTENT_TYPE, &body)));
+        let asked = tokio::time::timeout(limit, asked).await;
+        asked.unwrap_or(Err(Failure::Timeout))
+    }
+
+    /// One question; what is sent with it has a type.
+    async fn ask(&mut self, method: &str, path: &str, sent: Option<(&str, &[u8])>) -> Result<Answer<'_>, Failure> {
         self.question.clear();
-        // Writing to a String can't fail.
+        // Writing to a Vec can't fail.
         let _ = write!(
             self.question,
             "{method} {}{path} HTTP/1.1\r\nhost: {}\r\n",
             self.target.base(),
             self.target.host()
         );
-        if let Some(form) = form {
+        if let Some((kind, body)) = sent {
             let _ = write!(
                 self.question,
-                "content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{form}",
-                form.len()
+                "content-type: {kind}\r\ncontent-length: {}\r\n\r\n",
+                body.len()
             );
+            self.question.extend_from_slice(body);
         } else {
-            self.question.push_str("\r\n");
+            self.question.extend_from_slice(b"\r\n");
         }
         // Whoever drops this future half-way leaves no stream behind on which the old answer would arrive later.
         let mut stream = self.fresh_stream().await?;
-        let (status, body, keep) = exchange(&mut stream, self.question.as_bytes(), &mut self.buffer).await?;
+        let (status, body, keep) = exchange(&mut stream, &self.question, &mut self.buffer).await?;
         self.answered_at = Some(Instant::now());
         if keep {
             self.stream = Some(stream);

@@ -34,6 +34,9 @@ pub fn write(out: &Path) -> anyhow::Result<PathBuf> {
     Ok(file)
 }
 
+/// From this share of its own pace on, a load says nothing about the server's limit.
+const NEAR_PACE: f64 = 0.9;
+
 /// Median, smallest and largest.
 fn spread(spread: &Spread, show: fn(f64) -> String) -> String {
     if spread.rounds.len() < 2 {
@@ -42,19 +45,64 @@ fn spread(spread: &Spread, show: fn(f64) -> String) -> String {
     format!("{} ({} … {})", show(spread.median), show(spread.min), show(spread.max))
 }
 
-/// An aim, and whether it was met. Aims are for closed loops and release builds; they never fail a run.
-fn goal(figure: &FigureOutcome) -> Option<(String, bool)> {
-    match figure.goal? {
-        Goal::OfCeiling(share) => {
-            let reached = figure.to_ceiling.as_ref()?;
-            Some((format!("≥ {}", show_percent(share)), reached.median >= share))
+/// An aim in words, and whether it was met. Aims never fail a run.
+struct Aim {
+    text: String,
+    is_met: bool,
+}
+
+impl Aim {
+    fn of(goal: Goal, value: f64, show: impl Fn(f64) -> String) -> Self {
+        let mut text = goal.aim(show);
+        if let Some(reached) = goal.reached(value) {
+            let _ = write!(text, " ({reached})");
         }
-        Goal::UnitsASecond(wanted) if figure.open_rate.is_none() => {
-            let reached = figure.unit_rate.as_ref().unwrap_or(&figure.rate);
-            Some((format!("≥ {}/s", show_rate(wanted)), reached.median >= wanted))
+        Self {
+            text,
+            is_met: goal.is_met(value),
         }
-        Goal::UnitsASecond(_) => None,
     }
+
+    fn of_figure(figure: &FigureOutcome) -> Option<Self> {
+        let goal = figure.goal?;
+        let reached = match goal {
+            Goal::OfCeiling(_) => figure.to_ceiling.as_ref()?,
+            // Neither an open loop nor one whose own pace is below the aim can say anything about it.
+            Goal::UnitsASecond(wanted)
+                if figure.open_rate.is_some() || figure.pace_limit.is_some_and(|limit| limit < wanted) =>
+            {
+                return None;
+            }
+            Goal::UnitsASecond(_) => figure.unit_rate.as_ref().unwrap_or(&figure.rate),
+            _ => figure.to_goal.as_ref()?,
+        };
+        Some(Self::of(goal, reached.median, show_micros))
+    }
+
+    fn of_measure(measure: &MeasureOutcome) -> Option<Self> {
+        let goal = measure.goal?;
+        let reached = match goal {
+            Goal::OfCeiling(_) | Goal::CeilingAtMost(_) => measure.to_ceiling.as_ref()?,
+            _ => &measure.value,
+        };
+        Some(Self::of(goal, reached.median, |value| measure.unit.show(value)))
+    }
+
+    /// For a terminal.
+    fn line(&self) -> String {
+        format!("aim {} {}", self.text, if self.is_met { "met" } else { "not met" })
+    }
+}
+
+/// What a load's own pace has to do with its rate; nothing where it has none.
+fn pace(figure: &FigureOutcome) -> Option<String> {
+    let limit = figure.pace_limit?;
+    let most = show_rate(limit);
+    Some(if figure.rate.median >= NEAR_PACE * limit {
+        format!("the load's own pace was the bound, at most {most}/s: give it more connections")
+    } else {
+        format!("the load's own pace allows {most}/s")
+    })
 }
 
 /// A result for a terminal.
@@ -76,7 +124,8 @@ pub fn text(outcome: &Outcome) -> String {
             let _ = writeln!(text, "    {}", resources(figure));
         }
         for measure in &peer.measures {
-            let _ = writeln!(text, "    {:26} {}", measure.name, self::measure(measure));
+            let aim = Aim::of_measure(measure).map_or_else(String::new, |aim| format!(", {}", aim.line()));
+            let _ = writeln!(text, "    {:26} {}{aim}", measure.name, self::measure(measure));
         }
         for check in &peer.checks {
             let mark = if check.passed { "ok    " } else { "FAILED" };
@@ -122,11 +171,10 @@ fn latencies(figure: &FigureOutcome) -> String {
 fn resources(figure: &FigureOutcome) -> String {
     let mut parts = Vec::new();
     if let (Some(share), Some(ceiling)) = (&figure.to_ceiling, figure.ceiling) {
-        let aim = goal(figure).map_or_else(String::new, |(aim, met)| {
-            format!(", aim {aim} {}", if met { "met" } else { "not met" })
-        });
-        parts.push(format!("{} of {}{aim}", spread(share, show_percent), ceiling.title()));
+        parts.push(format!("{} of {}", spread(share, show_percent), ceiling.title()));
     }
+    parts.extend(Aim::of_figure(figure).map(|aim| aim.line()));
+    parts.extend(pace(figure));
     if let Some(ratio) = &figure.p99_to_ceiling {
         parts.push(format!("p99 ×{:.1} of the ceiling's", ratio.median));
     }

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 
 use super::html::Escaped;
-use super::{pictures, spread, summary};
+use super::summary::marked;
+use super::{Aim, pictures, spread, summary};
 use crate::environment::Environment;
 use crate::outcome::{CeilingOutcome, Outcome, PeerOutcome};
 use crate::units::{show_bytes, show_micros, show_rate, whole};
@@ -110,11 +111,12 @@ fn measures(html: &mut String, peer: &PeerOutcome) {
     if peer.measures.is_empty() {
         return;
     }
-    html.push_str("<div class=\"wide\"><table><thead><tr><th>figure</th><th>phase</th><th class=\"n\">value</th></tr></thead><tbody>");
+    html.push_str("<div class=\"wide\"><table><thead><tr><th>figure</th><th>phase</th><th class=\"n\">value</th><th class=\"n\">aim</th></tr></thead><tbody>");
     for measure in &peer.measures {
+        let aim = Aim::of_measure(measure).map_or_else(String::new, |aim| marked(&aim));
         let _ = write!(
             html,
-            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td></tr>",
+            "<tr><td>{}</td><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{aim}</td></tr>",
             Escaped(&measure.name),
             Escaped(&measure.phase),
             Escaped(&super::measure(measure))

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::html::Escaped;
-use super::{goal, spread};
+use super::{Aim, pace, spread};
 use crate::outcome::{FigureOutcome, Outcome, PeerOutcome};
 use crate::stats::Spread;
 use crate::units::{show_bytes, show_micros, show_percent, show_rate};
@@ -95,14 +95,19 @@ fn throughput(figure: &FigureOutcome) -> String {
     format!("{units} {}<small>{operations} operations</small>", Escaped(unit))
 }
 
+/// Where the rate stands, and the aim below it.
 fn share(figure: &FigureOutcome) -> String {
-    if let Some(rate) = figure.open_rate {
-        return format!("{NOTHING}<small>open, {}/s</small>", show_rate(rate));
-    }
-    let share = bounds(figure.to_ceiling.as_ref(), show_percent);
-    match goal(figure) {
-        Some((aim, true)) => format!("{share}<small class=\"good\">{aim} ✓</small>"),
-        Some((aim, false)) => format!("{share}<small class=\"bad\">{aim} ✗</small>"),
-        None => share,
-    }
+    let share = match figure.open_rate {
+        Some(rate) => format!("{NOTHING}<small>open, {}/s</small>", show_rate(rate)),
+        None => bounds(figure.to_ceiling.as_ref(), show_percent),
+    };
+    let aim = Aim::of_figure(figure).map_or_else(String::new, |aim| marked(&aim));
+    let pace = pace(figure).map_or_else(String::new, |pace| format!("<small>{}</small>", Escaped(&pace)));
+    share + &aim + &pace
+}
+
+/// An aim, small, and its mark.
+pub fn marked(aim: &Aim) -> String {
+    let (class, mark) = if aim.is_met { ("good", '✓') } else { ("bad", '✗') };
+    format!("<small class=\"{class}\">{} {mark}</small>", Escaped(&aim.text))
 }

@@ -5,38 +5,30 @@
 //! ephemeral events, which a server may drop for a slow reader: what did not come is shown as the share that was
 //! delivered. A second phase has readers who stopped reading, which must not harm the others.
 
-use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use futures_util::future::LocalBoxFuture;
-use tokio::sync::{Notify, watch};
 
+use super::deliveries::{DELIVERY, Deliveries, Heard, measures};
 use crate::accounts::Account;
 use crate::ceilings::Ceiling;
 use crate::contract::read_status;
 use crate::crew::{Crew, Seat};
 use crate::failure::Failure;
 use crate::http::{Answer, Connection, Target};
-use crate::scenario::{Check, Figure, Goal, Measure, Phase, Prepared, Scenario, Stage, Unit};
+use crate::scenario::{Check, Figure, Goal, Phase, Prepared, Scenario, Stage};
 use crate::socket::{Session, assert_socket, parse};
-use crate::stats::Window;
 use crate::survey::walk;
-use crate::units::{float, float_len, index, ratio};
+use crate::units::{float, float_len, index};
 
-/// How long a closed loop waits for the last reader before it goes on.
-const LAST: Duration = Duration::from_secs(1);
 /// Videos that everybody watches: as many as one connection may.
 const ROOMS: usize = 16;
 /// Who comments, each on its share of the videos.
 const AUTHORS: usize = 4;
 /// Between two comments in a room of a closed loop: below the twenty a second that a room of Ovation passes on.
 const APART: Duration = Duration::from_millis(56);
-const DELIVERY: usize = 0;
-const ALL: usize = 1;
-const COMMENT: usize = 2;
 
 /// The scenario.
 pub struct FanOut;
@@ -93,28 +85,13 @@ struct Hall {
     said: u64,
 }
 
-/// A comment on its way.
-struct Posting {
-    due: Instant,
-    /// Readers who don't have it yet.
-    missing: usize,
-}
-
 /// What the two sides of a phase share.
 struct Scene {
     videos: Arc<[i64]>,
     target: Target,
     run: u32,
-    /// Who reads.
-    readers: usize,
     interval: Option<Duration>,
-    postings: Mutex<BTreeMap<u64, Posting>>,
-    /// The last frame that was read in full, and its comment: the others get the same bytes.
-    seen: Mutex<(u64, Box<[u8]>)>,
-    complete: Notify,
-    /// Authors who are not done yet, and whether there is none.
-    authors: AtomicUsize,
-    over: watch::Sender<bool>,
+    deliveries: Deliveries,
 }
 
 enum Role {
@@ -126,13 +103,16 @@ enum Role {
 impl Prepared for Hall {
     fn round<'a>(&'a mut self, stage: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Vec<Phase>>> {
         Box::pin(async {
-            let mut phases = vec![self.phase(stage, "all read", 0).await?];
+            let all_read = self.phase(stage, "all read", 0, None).await?;
             let share = stage.settings.stalled / 100.0;
             let stalled = index((float_len(self.watchers) * share).ceil()).min(self.watchers - 1);
-            if stalled > 0 {
-                phases.push(self.phase(stage, "some stopped reading", stalled).await?);
+            if stalled == 0 {
+                return Ok(vec![all_read]);
             }
-            Ok(phases)
+            let beside = self
+                .phase(stage, "some stopped reading", stalled, Some(&all_read))
+                .await?;
+            Ok(vec![all_read, beside])
         })
     }
 
@@ -151,20 +131,21 @@ impl Prepared for Hall {
 }
 
 impl Hall {
-    async fn phase(&mut self, stage: &Stage<'_>, name: &'static str, stalled: usize) -> anyhow::Result<Phase> {
+    async fn phase(
+        &mut self,
+        stage: &Stage<'_>,
+        name: &'static str,
+        stalled: usize,
+        all_read: Option<&Phase>,
+    ) -> anyhow::Result<Phase> {
         let readers = self.watchers - stalled;
         let rate = stage.settings.rate;
         let scene = Arc::new(Scene {
             videos: Arc::clone(&self.videos),
             target: stage.peer.target().clone(),
             run: self.run,
-            readers,
             interval: rate.map(|rate| Duration::from_secs_f64(float_len(self.authors.len()) / rate)),
-            postings: Mutex::default(),
-            seen: Mutex::default(),
-            complete: Notify::new(),
-            authors: AtomicUsize::new(self.authors.len()),
-            over: watch::Sender::new(false),
+            deliveries: Deliveries::new(self.authors.len(), readers, rate.is_some()),
         });
         let crew = Crew {
             stage,
@@ -194,24 +175,17 @@ impl Hall {
         let said = left.iter().map(|(said, _)| *said).max().unwrap_or_default();
         let got: u64 = left.iter().map(|(_, got)| *got).sum();
         let sent: u64 = left.iter().map(|(end, _)| end.saturating_sub(self.said)).sum();
-        let sent = float(sent) * float_len(readers);
         self.said = self.said.max(said);
-        phase.measures.push(Measure {
-            name: "delivered",
-            unit: Unit::Share,
-            value: ratio(float(got), sent),
-            ceiling: None,
-            more_is_better: true,
-        });
+        measures(&mut phase, got, sent, readers, all_read);
+        if let (None, Some(lane)) = (rate, phase.lanes.get_mut(DELIVERY)) {
+            let comments = float_len(self.videos.len()) / APART.as_secs_f64();
+            lane.pace_limit = Some(comments * float_len(readers));
+        }
         Ok(phase)
     }
 }
 
 impl Scene {
-    fn postings(&self) -> MutexGuard<'_, BTreeMap<u64, Posting>> {
-        self.postings.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Where a comment stands.
     fn video(&self, number: u64) -> Option<i64> {
         self.videos.get(index(float(number % ROOMS as u64))).copied()
@@ -234,11 +208,7 @@ impl Scene {
             seat.pacer().until(due).await;
             said += 1;
             let key = said * ROOMS as u64 + room as u64;
-            let posting = Posting {
-                due,
-                missing: self.readers,
-            };
-            self.postings().insert(key, posting);
+            self.deliveries.begin(key, due);
             let path = format!(
                 "/douyin/comment/action/?token={}&video_id={}&action_type=1&comment_text={}",
                 account.token,
@@ -248,61 +218,22 @@ impl Scene {
             let posted = connection
                 .post_within(window.cutoff() - Instant::now(), &path, "")
                 .await;
-            match posted.and_then(Answer::ok).and_then(read_status) {
-                Ok(()) => {
-                    let done = connection.take_answered_at().unwrap_or_else(Instant::now);
-                    seat.success(COMMENT, self.at(due, done), due, done);
-                }
-                Err(failure) => {
-                    seat.failure(COMMENT, &failure);
-                    break;
-                }
+            let posted = posted.and_then(Answer::ok).and_then(read_status);
+            let done = connection.take_answered_at().unwrap_or_else(Instant::now);
+            self.deliveries.sent(seat, key, posted.as_ref().map(|()| done));
+            if posted.is_err() {
+                break;
             }
             due = if let Some(interval) = self.interval {
                 due + interval
             } else {
-                self.wait(seat, &window, key).await;
+                self.deliveries.wait(seat, &window, key).await;
                 Instant::now().max(due + apart)
             };
         }
-        // What is still under way in an open loop has its time to arrive.
-        let mine = |key: &u64| rooms.contains(&index(float(key % ROOMS as u64)));
-        while self.postings().keys().any(mine) && Instant::now() < window.cutoff() {
-            let limit = window.cutoff().min(Instant::now() + LAST / 10);
-            let _ = tokio::time::timeout_at(limit.into(), self.complete.notified()).await;
-        }
-        for (_, late) in self.postings().iter().filter(|(key, _)| mine(key)) {
-            seat.unanswered(ALL, late.due);
-        }
-        if self.authors.fetch_sub(1, Ordering::AcqRel) == 1 {
-            self.over.send_replace(true);
-        }
+        let mine = |key: u64| rooms.contains(&index(float(key % ROOMS as u64)));
+        self.deliveries.leave(seat, &window, mine).await;
         (said, 0)
-    }
-
-    /// Until everybody has a comment, or so long that it will not come any more.
-    async fn wait(&self, seat: &Seat, window: &Window, key: u64) {
-        let limit = (Instant::now() + LAST).min(window.cutoff());
-        loop {
-            let complete = self.complete.notified();
-            tokio::pin!(complete);
-            // Registered before the look, so that no notice is missed between the two.
-            complete.as_mut().enable();
-            if !self.postings().contains_key(&key) {
-                return;
-            }
-            if tokio::time::timeout_at(limit.into(), complete).await.is_err() {
-                if let Some(late) = self.postings().remove(&key) {
-                    seat.unanswered(ALL, late.due);
-                }
-                return;
-            }
-        }
-    }
-
-    /// What decides whether an operation lies in the window.
-    const fn at(&self, due: Instant, done: Instant) -> Instant {
-        if self.interval.is_some() { due } else { done }
     }
 
     /// A guest who watches, and reads or does not. Gives back how many comments came.
@@ -329,60 +260,38 @@ impl Scene {
             tokio::time::sleep_until(window.end.into()).await;
             return Ok(());
         }
-        let mut over = self.over.subscribe();
-        tokio::select! {
-            failed = self.listen(&mut session, seat, got) => failed,
-            // Whatever was said has arrived, or its time is over.
-            _ = over.wait_for(|over| *over) => Ok(()),
-            () = tokio::time::sleep_until((window.cutoff() + LAST).into()) => Ok(()),
-        }
+        self.deliveries.until_over(self.listen(&mut session, seat, got)).await
     }
 
     async fn listen(&self, session: &mut Session, seat: &Seat, got: &mut u64) -> Result<(), Failure> {
-        let mut last = [0; ROOMS];
+        let (mut last, mut place) = ([0; ROOMS], 0);
         loop {
             let (text, at) = session.text().await?;
-            let Some(number) = self.number(text)? else { continue };
+            let heard = self
+                .deliveries
+                .heard(&mut place, text, |text| self.read_comment(text))?;
+            let Heard::Number(number) = heard else { continue };
             let last = &mut last[index(float(number % ROOMS as u64))];
             if number <= *last {
                 return Err(Failure::Untrue(format!("comment {number} came after comment {last}")));
             }
             *last = number;
             *got += 1;
-            let mut postings = self.postings();
-            let Some(posting) = postings.get_mut(&number) else {
-                continue;
-            };
-            posting.missing -= 1;
-            let (due, is_last) = (posting.due, posting.missing == 0);
-            seat.success(DELIVERY, self.at(due, at), due, at);
-            if is_last {
-                postings.remove(&number);
-                drop(postings);
-                seat.success(ALL, self.at(due, at), due, at);
-                self.complete.notify_waiters();
-            }
+            self.deliveries.arrived(seat, number, at);
         }
     }
 
-    /// The number of a comment of this run; `None` for any other event.
-    fn number(&self, text: &str) -> Result<Option<u64>, Failure> {
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if *seen.1 == *text.as_bytes() {
-            return Ok(Some(seen.0));
-        }
+    /// What a frame says: the number of a comment of this run, or nothing.
+    fn read_comment(&self, text: &str) -> Result<Heard, Failure> {
         let event = parse(text)?;
         if event.t != "video.comment" {
-            return Ok(None);
+            return Ok(Heard::Nothing);
         }
         let content = event.d.comment.map(|comment| comment.content).unwrap_or_default();
         let number = content.rsplit('-').next().and_then(|number| number.parse().ok());
-        let Some(number) =
-            number.filter(|number| content == self.text(*number) && event.d.video_id == self.video(*number))
-        else {
-            return Err(Failure::Untrue(format!("a comment that nobody wrote: {content:?}")));
-        };
-        *seen = (number, text.as_bytes().into());
-        Ok(Some(number))
+        match number.filter(|number| content == self.text(*number) && event.d.video_id == self.video(*number)) {
+            Some(number) => Ok(Heard::Number(number)),
+            None => Err(Failure::Untrue(format!("a comment that nobody wrote: {content:?}"))),
+        }
     }
 }

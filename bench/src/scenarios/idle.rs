@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use futures_util::future::LocalBoxFuture;
 
+use super::OF_ONE_USER;
 use crate::accounts::{Account, PATIENCE};
 use crate::ceilings::Ceiling;
 use crate::contract::read_status;
@@ -16,14 +17,11 @@ use crate::crew::{Crew, Seat};
 use crate::failure::Failure;
 use crate::http::{Answer, Connection, Target};
 use crate::procfs;
-use crate::scenario::{Check, Figure, Measure, Phase, Prepared, Scenario, Stage, Unit};
+use crate::scenario::{Check, Figure, Goal, Measure, Phase, Prepared, Scenario, Stage, Unit};
 use crate::socket::{Position, Session, assert_socket};
 use crate::stats::Window;
 use crate::units::{float, float_len, ratio};
 
-/// Connections that one user has: twice as many are below the server's default of 16, since all come back before the server
-/// may have noticed that they were gone.
-const OF_ONE_USER: usize = 7;
 /// Connections that make a server ready before its memory is looked at.
 const FIRST: usize = 16;
 /// How long the server is looked at while all come back: as long as that may take.
@@ -174,35 +172,36 @@ impl Sleepers {
         let (count, first) = (float_len(left.len()), left.iter().map(|(_, begun, _)| *begun).min());
         let last = left.iter().map(|(_, _, open)| *open).max();
         self.guests = left.into_iter().map(|(guest, _, _)| guest).collect();
-        let measure = |name, unit, value, ceiling, more_is_better| Measure {
+        let measure = |name, unit, value, ceiling, goal| Measure {
             name,
             unit,
             value,
             ceiling,
-            more_is_better,
+            goal,
+            more_is_better: unit == Unit::PerSecond,
         };
         if let Some(took) = first.zip(last).map(|(first, last)| (last - first).as_secs_f64()) {
             let rate = ratio(count, took);
             phase
                 .measures
-                .push(measure("connections with hello", Unit::PerSecond, rate, None, true));
+                .push(measure("connections with hello", Unit::PerSecond, rate, None, None));
         }
         if let Some(usage) = &phase.server {
             let grown = usage.rss.last().copied().unwrap_or(usage.rss_peak);
             let each = self
                 .before
                 .map(|before| ratio(float(grown.saturating_sub(before)), count));
-            let ceiling = Some(Ceiling::SocketIdle);
+            let (ceiling, goal) = (Some(Ceiling::SocketIdle), Some(Goal::CeilingAtMost(1.2)));
             phase
                 .measures
-                .extend(each.map(|each| measure("memory a connection", Unit::Bytes, each, ceiling, false)));
+                .extend(each.map(|each| measure("memory a connection", Unit::Bytes, each, ceiling, goal)));
             let micros = ratio(float(usage.cpu_micros), phase.seconds * count);
             phase.measures.push(measure(
                 "CPU a connection and second",
                 Unit::Micros,
                 micros,
                 None,
-                false,
+                Some(Goal::AtMost(2.0)),
             ));
         }
         // Nobody asked for anything.
@@ -283,6 +282,7 @@ impl Sleepers {
             unit: Unit::Micros,
             value: took * 1e6,
             ceiling: None,
+            goal: Some(Goal::AtMost(10_000_000.0)),
             more_is_better: false,
         });
         for (guest, came, _, _) in left {

@@ -19,7 +19,7 @@ use crate::contract::read_status;
 use crate::crew::{Crew, Seat};
 use crate::failure::Failure;
 use crate::http::{Answer, Connection, Target};
-use crate::scenario::{Check, Figure, Measure, Phase, Prepared, Scenario, Stage, Unit};
+use crate::scenario::{Check, Figure, Goal, Measure, Phase, Prepared, Scenario, Stage, Unit};
 use crate::socket::{Session, assert_socket};
 use crate::stats::Window;
 use crate::survey::walk;
@@ -45,12 +45,20 @@ impl Scenario for LiveCounters {
     }
 
     fn figures(&self) -> &'static [Figure] {
-        &[Figure {
-            lane: "like",
-            unit: None,
-            ceiling: Some(Ceiling::BarePost),
-            goal: None,
-        }]
+        &[
+            Figure {
+                lane: "like",
+                unit: None,
+                ceiling: Some(Ceiling::BarePost),
+                goal: None,
+            },
+            Figure {
+                lane: "like to counters frame",
+                unit: None,
+                ceiling: None,
+                goal: Some(Goal::P99AtMost(250_000.0)),
+            },
+        ]
     }
 
     fn prepare<'a>(&'a self, stage: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Box<dyn Prepared>>> {
@@ -149,6 +157,7 @@ impl Prepared for Show {
                     unit: Unit::Share,
                     value: ratio(likes(&watched), likes(&alone)),
                     ceiling: None,
+                    goal: Some(Goal::AtLeast(0.85)),
                     more_is_better: true,
                 },
                 Measure {
@@ -156,6 +165,7 @@ impl Prepared for Show {
                     unit: Unit::PerSecond,
                     value: rate,
                     ceiling: None,
+                    goal: None,
                     more_is_better: false,
                 },
             ];

@@ -1,8 +1,10 @@
 //! The scenarios, a file each.
 
 pub mod chat;
+mod deliveries;
 pub mod fan_out;
 pub mod feed;
+pub mod followers;
 pub mod idle;
 pub mod like_storm;
 pub mod live_counters;
@@ -23,6 +25,10 @@ const LAG: Duration = if cfg!(test) {
 } else {
     Duration::from_secs(5)
 };
+
+/// Connections that one user has at most: twice as many are below the server's default of 16, since all come back before
+/// the server may have noticed that they were gone.
+const OF_ONE_USER: usize = 7;
 
 /// Places 0 to `items` (exclusive), each with a weight of 1 / (place + 1): what is hot is asked most.
 #[derive(Debug, Clone, Copy)]

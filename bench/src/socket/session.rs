@@ -59,6 +59,15 @@ pub struct Data {
     pub favorite_count: Option<i64>,
     pub messages: Vec<Message>,
     pub comment: Option<Message>,
+    pub video: Option<NewVideo>,
+    pub newer: Option<u64>,
+}
+
+/// A video that somebody published.
+#[derive(Debug, Deserialize)]
+pub struct NewVideo {
+    pub author_id: i64,
+    pub title: String,
 }
 
 /// A message of a page of history, or a comment.

@@ -37,6 +37,10 @@ pub struct Lane {
     pub name: &'static str,
     /// The rate of its open loop; `None` in a closed one.
     pub open_rate: Option<f64>,
+    /// The most operations a second that the load's own pace allows, in a closed loop that has one.
+    pub pace_limit: Option<f64>,
+    /// Whether its figure's aim is meant for this load.
+    pub is_aimed: bool,
     /// Latencies in nanoseconds, of successes and of what was due and never answered.
     pub latency: Histogram<u64>,
     /// Successes within the window.
@@ -68,6 +72,8 @@ impl Lane {
         Self {
             name,
             open_rate: None,
+            pace_limit: None,
+            is_aimed: true,
             latency: histogram(LONGEST, 3),
             operations: 0,
             units: 0,

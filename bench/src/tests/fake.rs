@@ -65,6 +65,16 @@ pub enum Lie {
     OtherText,
     /// Shows watchers one like too few.
     WrongCounters,
+    /// Leaves a follower out when it tells of a publish.
+    SkipsFollower,
+    /// Tells a follower of a publish twice.
+    TellsTwice,
+    /// Tells of a publish under another title.
+    OtherTitle,
+    /// Tells followers half a second after each other, which is slow and no lie.
+    TellsSlowly,
+    /// Acknowledges publishes and keeps none.
+    LosesPublishes,
 }
 
 #[derive(Default)]
@@ -72,6 +82,10 @@ pub struct State {
     pub chats: Chats,
     names: Vec<String>,
     pub likes: HashSet<(i64, i64)>,
+    /// Who follows whom.
+    pub follows: HashSet<(i64, i64)>,
+    /// Videos that were published, by their author.
+    works: HashMap<i64, i64>,
     extra: HashMap<i64, i64>,
     asked: u64,
     wishes: u64,
@@ -106,6 +120,8 @@ pub fn start(lie: Lie) -> (Target, ServerHandle) {
             .route("/douyin/feed/", web::get().to(feed))
             .route("/douyin/favorite/list/", web::get().to(liked))
             .route("/douyin/favorite/action/", web::post().to(favorite))
+            .route("/douyin/relation/action/", web::post().to(follow))
+            .route("/douyin/publish/action/", web::post().to(publish))
     })
     .workers(1)
     .disable_signals()
@@ -190,16 +206,18 @@ fn troubled(fake: &Fake, answer: &Value) -> HttpResponse {
 
 async fn user(fake: web::Data<Fake>, query: Query) -> HttpResponse {
     let id = number(&query, "user_id");
-    let name = {
+    let (name, works) = {
         let state = fake.state.lock().unwrap();
-        usize::try_from(id - 1).ok().and_then(|at| state.names.get(at).cloned())
+        let name = usize::try_from(id - 1).ok().and_then(|at| state.names.get(at).cloned());
+        (name, state.works.get(&id).copied().unwrap_or_default())
     };
     let Some(name) = name else { return refused() };
-    let shown = match fake.lie {
+    let mut shown = match fake.lie {
         Lie::OtherUser => profile(id + 1, &name),
         Lie::WrongName => profile(id, "somebody"),
         _ => profile(id, &name),
     };
+    shown["work_count"] = works.into();
     troubled(&fake, &json!({"status_code": 0, "user": shown}))
 }
 
@@ -262,6 +280,36 @@ async fn liked(fake: web::Data<Fake>, query: Query) -> HttpResponse {
         .map(|(_, id)| video(Lie::None, &state, viewer(&query), *id))
         .collect();
     HttpResponse::Ok().json(json!({"status_code": 0, "video_list": list}))
+}
+
+async fn follow(fake: web::Data<Fake>, query: Query) -> HttpResponse {
+    let pair = (viewer(&query), number(&query, "to_user_id"));
+    if pair.0 == 0 || pair.0 == pair.1 || number(&query, "action_type") != 1 {
+        return refused();
+    }
+    fake.state.lock().unwrap().follows.insert(pair);
+    HttpResponse::Ok().json(json!({"status_code": 0}))
+}
+
+/// A field of a form of parts.
+fn part<'a>(form: &'a str, name: &str) -> &'a str {
+    let (_, rest) = form.split_once(&format!("name=\"{name}\"\r\n\r\n")).unwrap();
+    rest.split_once("\r\n").unwrap().0
+}
+
+async fn publish(fake: web::Data<Fake>, form: web::Bytes) -> HttpResponse {
+    let form = String::from_utf8_lossy(&form);
+    assert!(form.contains("filename=") && form.contains("ftypisom"), "a clip");
+    let author = part(&form, "token").strip_prefix("t-").unwrap().parse().unwrap();
+    let mut state = fake.state.lock().unwrap();
+    if fake.lie != Lie::LosesPublishes {
+        *state.works.entry(author).or_default() += 1;
+    }
+    let followers = state.follows.iter().filter(|(_, of)| *of == author);
+    let followers = followers.map(|(follower, _)| *follower).collect();
+    let title = part(&form, "title");
+    state.chats.published(fake.lie, author, title, &followers);
+    HttpResponse::Ok().json(json!({"status_code": 0}))
 }
 
 async fn favorite(fake: web::Data<Fake>, query: Query) -> HttpResponse {

@@ -1,6 +1,6 @@
 //! The socket of the small server: chat and live counters, and what it may be wrong about there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use actix::{Actor, ActorContext as _, Addr, AsyncContext as _, Handler, StreamHandler};
@@ -23,6 +23,9 @@ pub struct Chats {
     messages: Vec<(i64, i64, String)>,
     /// An event that waits to be swapped with the next one.
     held: HashMap<i64, Value>,
+    /// Who asked for news of the feed.
+    listeners: Vec<(i64, Addr<Line>)>,
+    published: usize,
 }
 
 /// A connection.
@@ -35,6 +38,10 @@ pub struct Line {
 #[derive(actix::Message)]
 #[rtype(result = "()")]
 struct Push(String);
+
+#[derive(actix::Message)]
+#[rtype(result = "()")]
+struct PushLater(String, Duration);
 
 /// Opens one.
 pub async fn open(
@@ -80,6 +87,14 @@ impl Handler<Push> for Line {
     }
 }
 
+impl Handler<PushLater> for Line {
+    type Result = ();
+
+    fn handle(&mut self, PushLater(text, after): PushLater, context: &mut Self::Context) {
+        context.run_later(after, |_, context| context.text(text));
+    }
+}
+
 impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for Line {
     fn handle(&mut self, message: Result<ws::Message, ws::ProtocolError>, context: &mut Self::Context) {
         let Ok(ws::Message::Text(text)) = message else {
@@ -97,6 +112,11 @@ impl StreamHandler<Result<ws::Message, ws::ProtocolError>> for Line {
                 let count = self.count(video);
                 self.watches = Some((video, count));
                 json!({"video_id": video, "favorite_count": count, "comment_count": 0, "viewers": 1})
+            }
+            "feed.watch" => {
+                let mut state = self.fake.state.lock().unwrap();
+                state.chats.listeners.push((self.user, context.address()));
+                json!({"newer": 0})
             }
             other => panic!("{other}"),
         };
@@ -178,6 +198,36 @@ impl Line {
 }
 
 impl Chats {
+    /// Tells followers of a publish, wrongly now and then where it is to lie.
+    pub fn published(&mut self, lie: Lie, author: i64, title: &str, followers: &HashSet<i64>) {
+        self.published += 1;
+        let is_chosen = self.published.is_multiple_of(EVERY);
+        let title = match lie {
+            Lie::OtherTitle if is_chosen => "something else",
+            _ => title,
+        };
+        let video = json!({"id": self.published, "author_id": author, "title": title, "publish_time": 1});
+        let text = json!({"t": "feed.new", "d": {"video": video}}).to_string();
+        self.listeners.retain(|(_, line)| line.connected());
+        let mut lines = self.listeners.iter().filter(|(user, _)| followers.contains(user));
+        match lie {
+            Lie::SkipsFollower if is_chosen => drop(lines.next()),
+            Lie::TellsTwice if is_chosen => {
+                if let Some((_, line)) = self.listeners.last() {
+                    line.do_send(Push(text.clone()));
+                }
+            }
+            _ => {}
+        }
+        for (at, (_, line)) in (1..).zip(lines) {
+            if lie == Lie::TellsSlowly {
+                line.do_send(PushLater(text.clone(), at * Duration::from_millis(500)));
+            } else {
+                line.do_send(Push(text.clone()));
+            }
+        }
+    }
+
     fn tell(&mut self, user: i64, event: Value, repeats: bool) {
         let events = self.events.entry(user).or_default();
         events.push(event);

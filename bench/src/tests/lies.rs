@@ -22,6 +22,10 @@ async fn judged(scenario: &str, lie: Lie) -> Vec<String> {
     if matches!(scenario, "live-counters" | "mix") {
         settings.duration = std::time::Duration::from_secs(1);
     }
+    // The last of four hears of it after two seconds.
+    if lie == Lie::TellsSlowly {
+        (settings.connections, settings.duration) = (Some(4), std::time::Duration::from_secs(3));
+    }
     let (found, phases) = findings(named(scenario), target, &settings).await;
     server.stop(false).await;
     if found.is_empty() {
@@ -44,6 +48,7 @@ async fn the_truth_passes() {
         "mix",
         "login-storm",
         "chat",
+        "followers",
         "live-counters",
     ] {
         let found = judged(scenario, Lie::None).await;
@@ -106,7 +111,7 @@ async fn flags_that_forget_ones_own_writing_are_found() {
 
 #[actix::test]
 async fn a_target_without_a_socket_is_told_so() {
-    for scenario in ["chat", "fan-out", "live-counters", "idle"] {
+    for scenario in ["chat", "fan-out", "followers", "live-counters", "idle"] {
         assert_found(scenario, Lie::NoSocket, "this target has no Ovation socket").await;
         assert_found(scenario, Lie::RefusesSockets, "HTTP status 429").await;
     }
@@ -118,6 +123,20 @@ async fn lost_swapped_repeated_and_changed_messages_are_found() {
     assert_found("chat", Lie::SwapsMessages, "untrue").await;
     assert_found("chat", Lie::RepeatsNumbers, "untrue").await;
     assert_found("chat", Lie::OtherText, "untrue").await;
+}
+
+#[actix::test]
+async fn skipped_followers_and_repeated_changed_and_lost_publishes_are_found() {
+    assert_found("followers", Lie::SkipsFollower, "every follower knows of every publish").await;
+    assert_found("followers", Lie::TellsTwice, "untrue").await;
+    assert_found("followers", Lie::OtherTitle, "untrue").await;
+    assert_found("followers", Lie::LosesPublishes, "the author has every video").await;
+}
+
+#[actix::test]
+async fn a_slow_fan_out_is_waited_for() {
+    let found = judged("followers", Lie::TellsSlowly).await;
+    assert!(found.is_empty(), "{found:?}");
 }
 
 #[actix::test]

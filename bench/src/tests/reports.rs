@@ -8,9 +8,10 @@ use super::{findings, settings};
 use crate::ceilings::{Ceiling, CeilingRound};
 use crate::compare;
 use crate::environment::Environment;
-use crate::outcome::{CeilingOutcome, Outcome, PeerOutcome, SCHEMA, figures};
+use crate::outcome::{CeilingOutcome, Outcome, PeerOutcome, SCHEMA, figures, measures};
 use crate::report;
-use crate::scenario::{Check, find};
+use crate::scenario::{Check, Goal, Measure, Phase, Unit, find};
+use crate::stats::{Lane, Window};
 
 const HOSTILE: &str = "<script>alert('x')</script>";
 
@@ -128,4 +129,138 @@ async fn results_of_other_schemas_and_scenarios_are_not_mixed_up() {
             .contains("ovation-bench/2")
     );
     assert!(report::write(&out.path().join("nowhere")).is_err());
+}
+
+const CEILING: CeilingRound = CeilingRound {
+    per_second: 100.0,
+    p50: 300.0,
+    p99: 1_000.0,
+    cpu_micros: Some(20_000.0),
+    rss: None,
+    bytes: None,
+    rss_each: Some(10_000.0),
+};
+
+/// A phase of a second whose lanes had so many operations, of so many microseconds each.
+fn phase(lanes: &[(&'static str, u32, u64)], measures: Vec<Measure>) -> Phase {
+    let window = Window::after(Duration::ZERO, Duration::from_secs(1), Duration::ZERO);
+    let lane = |(name, count, micros): &(&'static str, u32, u64)| {
+        let mut lane = Lane::new(name, &window);
+        for _ in 0..*count {
+            let done = window.start + Duration::from_micros(*micros);
+            lane.success(&window, window.start, window.start, done, 1);
+        }
+        lane
+    };
+    Phase {
+        name: "phase",
+        lanes: lanes.iter().map(lane).collect(),
+        seconds: 1.0,
+        server: None,
+        client: None,
+        lateness_p99: None,
+        measures,
+    }
+}
+
+/// What the report says of rounds of a scenario, in words and as a page.
+async fn reported(scenario: &str, rounds: &[Vec<Phase>]) -> String {
+    let ceilings = [Ceiling::Fdatasync, Ceiling::SocketIdle, Ceiling::Hash];
+    let ceilings = ceilings.map(|ceiling| (ceiling, vec![CEILING; rounds.len()])).into();
+    let scenario = find(scenario).unwrap()[0];
+    let mut outcome = outcome().await;
+    outcome.scenario = scenario.name().to_owned();
+    outcome.peers[0].figures = figures(scenario, rounds, &ceilings);
+    outcome.peers[0].measures = measures(rounds, &ceilings);
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join(format!("{}.json", scenario.name()));
+    outcome.write(&file).unwrap();
+    let again = Outcome::read(&file).unwrap();
+    let html = std::fs::read_to_string(report::write(out.path()).unwrap()).unwrap();
+    report::text(&again) + &html
+}
+
+fn assert_says(report: &str, all: &[&str]) {
+    for text in all {
+        assert!(report.contains(text), "{text}: {report}");
+    }
+}
+
+#[actix::test]
+async fn aims_of_latencies_are_compared_with_what_they_speak_of() {
+    let lanes = [("send to ack", 200, 2_500), ("send to receive", 200, 1_200)];
+    let chat = reported("chat", &[vec![phase(&lanes, Vec::new())]]).await;
+    assert_says(
+        &chat,
+        &[
+            "aim p99 ≤ fdatasync's + 2.00 ms (fdatasync's + 1.50 ms) met",
+            "aim p50 ≤ fdatasync's + 75.0 µs (fdatasync's + 900 µs) not met",
+            "<small class=\"bad\">p50 ≤ fdatasync&#39;s + 75.0 µs (fdatasync&#39;s + 900 µs) ✗</small>",
+        ],
+    );
+    let mut crowded = phase(&lanes, Vec::new());
+    for lane in &mut crowded.lanes {
+        lane.is_aimed = false;
+    }
+    let chat = reported("chat", &[vec![crowded]]).await;
+    assert!(!chat.contains("aim p"), "no aim for what it was not meant for: {chat}");
+    let alone = phase(&[("user info alone", 200, 100)], Vec::new());
+    let beside = phase(&[("user info beside logins", 200, 250)], Vec::new());
+    let logins = reported("login-storm", &[vec![alone, beside]]).await;
+    assert_says(&logins, &["aim p99 ≤ 2× alone (×2.50) not met"]);
+}
+
+#[actix::test]
+async fn aims_of_measures_stand_beside_them() {
+    let measure = |name, unit, value, ceiling, goal| Measure {
+        name,
+        unit,
+        value,
+        ceiling,
+        goal: Some(goal),
+        more_is_better: false,
+    };
+    let idle = measure(
+        "memory a connection",
+        Unit::Bytes,
+        13_000.0,
+        Some(Ceiling::SocketIdle),
+        Goal::CeilingAtMost(1.2),
+    );
+    let cpu = measure("CPU", Unit::Micros, 1.5, None, Goal::AtMost(2.0));
+    // 48 where the bare hash does 50 in a second of a processor.
+    let hash = measure(
+        "logins",
+        Unit::PerSecond,
+        48.0,
+        Some(Ceiling::Hash),
+        Goal::OfCeiling(0.95),
+    );
+    let report = reported("idle", &[vec![phase(&[], vec![idle, cpu, hash])]]).await;
+    assert_says(
+        &report,
+        &[
+            "×1.30 of bare socket, idle, aim ≤ ×1.2 not met",
+            "1.50 µs, aim ≤ 2.00 µs met",
+            "×0.96 of Argon2id 19 MiB, aim ≥ 95.0 % met",
+            "<small class=\"good\">≤ 2.00 µs ✓</small>",
+        ],
+    );
+}
+
+#[actix::test]
+async fn a_load_that_its_own_pace_bounds_says_so_and_judges_nobody() {
+    let paced = |limit| {
+        let mut phase = phase(&[("delivery", 200, 100)], Vec::new());
+        phase.lanes[0].pace_limit = Some(limit);
+        vec![phase]
+    };
+    let bound = reported("fan-out", &[paced(210.0)]).await;
+    assert_says(&bound, &["the load&#39;s own pace was the bound, at most 210/s"]);
+    assert!(!bound.contains("≥ 500,000/s"), "{bound}");
+    let free = reported("fan-out", &[paced(1e6)]).await;
+    assert_says(
+        &free,
+        &["aim ≥ 500,000/s not met", "the load's own pace allows 1,000,000/s"],
+    );
 }

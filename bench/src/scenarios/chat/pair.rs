@@ -1,161 +1,28 @@
-//! Scenario 5: pairs who chat, send → ack → receive.
+//! Two users and their conversation: what was sent, acknowledged and received, and what that says of each event.
 //!
-//! One user of a pair sends, the other one receives, both over sockets. Every event must be the next of its user's stream,
-//! every message the next of its conversation on both sides, with the text that was sent; what was acknowledged must have
-//! arrived in the end, at the latest by a resume, and stand in the conversation's history, after a restart once more.
+//! Owns the checks. Never measures by itself: a seat does.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyhow::ensure;
-use futures_util::future::{LocalBoxFuture, try_join_all};
 use rand::RngExt as _;
 use rand_chacha::ChaCha8Rng;
 
 use crate::accounts::{Account, PATIENCE};
-use crate::ceilings::Ceiling;
-use crate::crew::{Crew, Seat};
+use crate::crew::Seat;
 use crate::failure::Failure;
 use crate::http::Target;
-use crate::scenario::{Check, Figure, Phase, Prepared, Scenario, Stage};
-use crate::settings::stream;
-use crate::socket::{Event, Position, Session, assert_socket};
+use crate::socket::{Event, Position, Session};
 use crate::stats::Window;
-use crate::units::{float_len, ratio};
 
 /// Bytes of a message.
 const LENGTH: usize = 64;
 /// Messages of a page of history, the most that there are.
 const PAGE: usize = 100;
-/// Pairs that are settled at once in the end.
-const AT_ONCE: usize = 32;
 const ACK: usize = 0;
-const RECEIVE: usize = 1;
-
-/// The scenario.
-pub struct Chat;
-
-impl Scenario for Chat {
-    fn name(&self) -> &'static str {
-        "chat"
-    }
-
-    fn about(&self) -> &'static str {
-        "pairs of users, messages of 64 bytes over sockets, one in flight a pair; order, gaps and texts are checked"
-    }
-
-    fn figures(&self) -> &'static [Figure] {
-        &[
-            Figure {
-                lane: "send to ack",
-                unit: None,
-                ceiling: Some(Ceiling::SocketEcho),
-                goal: None,
-            },
-            Figure {
-                lane: "send to receive",
-                unit: None,
-                ceiling: Some(Ceiling::SocketEcho),
-                goal: None,
-            },
-        ]
-    }
-
-    fn prepare<'a>(&'a self, stage: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Box<dyn Prepared>>> {
-        Box::pin(async {
-            let settings = stage.settings;
-            assert_socket(stage.peer.target()).await?;
-            let asked = settings.users.or(settings.connections).map(|count| count / 2);
-            let pairs = asked.unwrap_or(settings.by_world(8, 100, 1_000));
-            ensure!(pairs > 0, "chat needs two users and two connections a pair");
-            let accounts = stage.peer.accounts(2 * pairs, stage.display).await?;
-            let run = rand::random();
-            let pair = |(number, two): (usize, &[Arc<Account>])| {
-                let (author, reader) = (Arc::clone(two.first()?), Arc::clone(two.get(1)?));
-                Some(Pair::new(run, author, reader, stream(settings.seed, number)))
-            };
-            let pairs = accounts.chunks(2).enumerate().filter_map(pair).collect();
-            Ok(Box::new(Pairs { pairs }) as Box<dyn Prepared>)
-        })
-    }
-}
-
-struct Pairs {
-    pairs: Vec<Pair>,
-}
-
-impl Prepared for Pairs {
-    fn round<'a>(&'a mut self, stage: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Vec<Phase>>> {
-        Box::pin(async {
-            let (count, rate) = (float_len(self.pairs.len()), stage.settings.rate);
-            let interval = rate.map(|rate| Duration::from_secs_f64(ratio(count, rate)));
-            for (number, pair) in self.pairs.iter_mut().enumerate() {
-                pair.pace = interval.map(|interval| (interval, interval.mul_f64(float_len(number) / count)));
-            }
-            let crew = Crew {
-                stage,
-                name: "chat",
-                lanes: &["send to ack", "send to receive"],
-                rate,
-            };
-            let target = stage.peer.target().clone();
-            let pairs = std::mem::take(&mut self.pairs);
-            let life = move |mut pair: Pair, seat: Seat| {
-                let target = target.clone();
-                async move {
-                    if let Err(failure) = pair.chat(&target, &seat).await {
-                        seat.failure(RECEIVE, &failure);
-                    }
-                    pair.give_up();
-                    pair
-                }
-            };
-            let (phase, pairs) = crew.live(pairs, life).await?;
-            self.pairs = pairs;
-            Ok(vec![phase])
-        })
-    }
-
-    fn connections(&self) -> usize {
-        2 * self.pairs.len()
-    }
-
-    fn verify<'a>(&'a mut self, stage: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Vec<Check>>> {
-        Box::pin(async {
-            let target = stage.peer.target();
-            let (mut wrong, mut sent, mut acknowledged) = (Vec::new(), 0, 0);
-            for some in self.pairs.chunks_mut(AT_ONCE) {
-                let settling = some.iter_mut().map(|pair| async {
-                    let found = pair.settle(target).await;
-                    match found {
-                        Err(failure @ (Failure::Connect(_) | Failure::Closed(_))) => Err(failure),
-                        found => Ok(found.err().map(|failure| format!("user {}: {failure}", pair.reader.id))),
-                    }
-                });
-                wrong.extend(try_join_all(settling).await?.into_iter().flatten());
-                sent += some.iter().map(|pair| pair.sent).sum::<u64>();
-                acknowledged += some.iter().map(|pair| pair.acknowledged).sum::<u64>();
-            }
-            let passed = wrong.is_empty();
-            wrong.truncate(5);
-            let detail = if passed {
-                format!("{acknowledged} of {sent} messages acknowledged, all there once and in order")
-            } else {
-                wrong.join("; ")
-            };
-            Ok(vec![Check::new(
-                "what was acknowledged has arrived, in order",
-                passed,
-                detail,
-            )])
-        })
-    }
-
-    fn writes(&self) -> bool {
-        true
-    }
-}
+/// The lane of what the reader gets.
+pub const RECEIVE: usize = 1;
 
 /// A message on its way.
 struct Sent {
@@ -166,18 +33,18 @@ struct Sent {
 }
 
 /// Two users and what they know of their conversation. Messages have numbers from 1.
-struct Pair {
+pub struct Pair {
     /// Tells the messages of this run from those of others.
     run: u32,
     author: Arc<Account>,
-    reader: Arc<Account>,
+    pub reader: Arc<Account>,
     author_at: Option<Position>,
     reader_at: Option<Position>,
     /// An open loop's interval, and where in it this pair's turn is.
-    pace: Option<(Duration, Duration)>,
+    pub pace: Option<(Duration, Duration)>,
     rng: ChaCha8Rng,
-    sent: u64,
-    acknowledged: u64,
+    pub sent: u64,
+    pub acknowledged: u64,
     in_flight: VecDeque<Sent>,
     /// Sent in a round that ended before the ack: it may be there or not.
     unknown: BTreeSet<u64>,
@@ -195,7 +62,8 @@ struct Line {
 }
 
 impl Pair {
-    fn new(run: u32, author: Arc<Account>, reader: Arc<Account>, rng: ChaCha8Rng) -> Self {
+    /// Two who have not met in this run.
+    pub fn new(run: u32, author: Arc<Account>, reader: Arc<Account>, rng: ChaCha8Rng) -> Self {
         Self {
             run,
             author,
@@ -227,7 +95,8 @@ impl Pair {
         self.reader_at.clone_from(&line.reader.position);
     }
 
-    async fn chat(&mut self, target: &Target, seat: &Seat) -> Result<(), Failure> {
+    /// One round.
+    pub async fn chat(&mut self, target: &Target, seat: &Seat) -> Result<(), Failure> {
         let mut line = seat.enter(self.open(target)).await?;
         let window = seat.ready().await;
         let result = self.turn(&mut line, seat, &window).await;
@@ -386,13 +255,13 @@ impl Pair {
     }
 
     /// Whatever was sent in the round that ended, and never acknowledged.
-    fn give_up(&mut self) {
+    pub fn give_up(&mut self) {
         let unknown = self.in_flight.drain(..).filter(|sent| !sent.is_acknowledged);
         self.unknown.extend(unknown.map(|sent| sent.number));
     }
 
     /// After all rounds: resumes, reads the history, and compares.
-    async fn settle(&mut self, target: &Target) -> Result<(), Failure> {
+    pub async fn settle(&mut self, target: &Target) -> Result<(), Failure> {
         let mut line = self.open(target).await?;
         let result = self.replay(&mut line).await;
         self.keep(&line);
@@ -480,6 +349,7 @@ fn number(run: u32, content: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::settings::stream;
 
     #[test]
     fn texts_have_their_length_and_their_number() {
