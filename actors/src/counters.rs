@@ -129,7 +129,8 @@ impl Counters {
             place,
         };
         // One of these is on its way at most, so the mailbox is never full.
-        if self.0.inbox.put(ask)? && matches!(self.0.writer.try_send(Wake), Err(SendError::Closed(_))) {
+        let known = || self.overlay().view().pair(user, video).is_some();
+        if self.0.inbox.put(ask, known)? && matches!(self.0.writer.try_send(Wake), Err(SendError::Closed(_))) {
             self.0.inbox.close();
         }
         // No answer: the actor stopped meanwhile, and nobody knows how far the like had come.

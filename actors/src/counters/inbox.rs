@@ -1,10 +1,9 @@
 //! Where calls wait until the counting actor takes them, all at once.
 //!
 //! Owns the calls that nobody has taken yet, and whether the actor must be woken for the next one. Knows nothing of what
-//! is asked. A mailbox would wake the actor's thread for every like, a system call and two changes of threads; while the
-//! actor is awake, or has an append under way after which it looks here by itself, that is for nothing: a group begins
-//! with the append before it at the earliest. The price: a pair that has to be looked up while an append is under way is
-//! looked up when that has ended.
+//! is asked. A mailbox would wake the actor's thread for every like, a system call and two changes of threads. That is for
+//! nothing while the actor is awake, and while what came could go no further: it looks here by itself after each append
+//! and each look-up.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,9 +18,20 @@ pub(super) struct Wake;
 #[derive(Default)]
 struct State {
     asks: Vec<Ask>,
-    /// The actor will look here without being told.
-    awake: bool,
+    actor: Actor,
     closed: bool,
+}
+
+/// What the actor must be told.
+#[derive(Default, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Actor {
+    /// Of whatever comes.
+    #[default]
+    Rests,
+    /// Of pairs that have to be looked up: an append is under way, and all others wait for its end.
+    Appends,
+    /// Of nothing: it will look here.
+    Looks,
 }
 
 /// The callers' end; clones share it.
@@ -29,14 +39,23 @@ struct State {
 pub(super) struct Inbox(Arc<Mutex<State>>);
 
 impl Inbox {
-    /// Leaves a call here. True: the actor has to be sent a [`Wake`]. [`CountersError::Unavailable`]: it has ended.
-    pub(super) fn put(&self, ask: Ask) -> Result<bool, CountersError> {
+    /// Leaves a call here; `known` says whether its pair needs no look-up. True: the actor has to be sent a [`Wake`].
+    /// [`CountersError::Unavailable`]: it has ended.
+    pub(super) fn put(&self, ask: Ask, known: impl FnOnce() -> bool) -> Result<bool, CountersError> {
         let mut state = self.lock();
         if state.closed {
             return Err(CountersError::Unavailable);
         }
         state.asks.push(ask);
-        Ok(!std::mem::replace(&mut state.awake, true))
+        let wakes = match state.actor {
+            Actor::Rests => true,
+            Actor::Appends => !known(),
+            Actor::Looks => false,
+        };
+        if wakes {
+            state.actor = Actor::Looks;
+        }
+        Ok(wakes)
     }
 
     /// Nobody will ever take what is here: whoever waits hears so, and whoever comes.
@@ -69,11 +88,12 @@ impl Taker {
         std::mem::swap(&mut self.0.lock().asks, into);
     }
 
-    /// The actor does not look here again unless it is woken. False: something waits already, and it has to look.
-    pub(super) fn rest(&self) -> bool {
+    /// What the actor does from now on. False: something waits already, and it has to look.
+    pub(super) fn turn_to(&self, actor: Actor) -> bool {
         let mut state = self.0.lock();
-        state.awake = !state.asks.is_empty();
-        !state.awake
+        let quiet = state.asks.is_empty();
+        state.actor = if quiet { actor } else { Actor::Looks };
+        quiet
     }
 }
 
@@ -110,16 +130,32 @@ mod tests {
         let inbox = Inbox::default();
         let taker = inbox.taker();
         let mut taken = Vec::new();
-        assert_eq!(inbox.put(ask(1).0), Ok(true));
-        assert_eq!(inbox.put(ask(2).0), Ok(false));
+        let known = || true;
+        assert_eq!(inbox.put(ask(1).0, known), Ok(true));
+        assert_eq!(inbox.put(ask(2).0, known), Ok(false));
         taker.take(&mut taken);
         assert_eq!(taken.drain(..).map(|ask| ask.user.0).collect::<Vec<_>>(), [1, 2]);
-        assert_eq!(inbox.put(ask(3).0), Ok(false), "it has not gone to rest yet");
-        assert!(!taker.rest(), "so it must look again");
+        assert_eq!(inbox.put(ask(3).0, known), Ok(false), "it has not gone to rest yet");
+        assert!(!taker.turn_to(Actor::Rests), "so it must look again");
         taker.take(&mut taken);
         assert_eq!(taken.drain(..).count(), 1);
-        assert!(taker.rest());
-        assert_eq!(inbox.put(ask(4).0), Ok(true));
+        assert!(taker.turn_to(Actor::Rests));
+        assert_eq!(inbox.put(ask(4).0, known), Ok(true));
+    }
+
+    #[test]
+    fn an_append_is_not_disturbed_but_for_a_look_up() {
+        let inbox = Inbox::default();
+        let taker = inbox.taker();
+        let mut taken = Vec::new();
+        assert!(taker.turn_to(Actor::Appends));
+        assert_eq!(inbox.put(ask(1).0, || true), Ok(false));
+        assert_eq!(inbox.put(ask(2).0, || false), Ok(true), "its look-up can begin");
+        assert_eq!(inbox.put(ask(3).0, || false), Ok(false), "once told is enough");
+        taker.take(&mut taken);
+        assert_eq!(taken.drain(..).count(), 3);
+        assert!(taker.turn_to(Actor::Looks));
+        assert_eq!(inbox.put(ask(4).0, || false), Ok(false), "the end of either finds it");
     }
 
     #[test]
@@ -127,9 +163,9 @@ mod tests {
         let inbox = Inbox::default();
         let taker = inbox.taker();
         let (waiting, mut answer) = ask(1);
-        assert_eq!(inbox.put(waiting), Ok(true));
+        assert_eq!(inbox.put(waiting, || true), Ok(true));
         drop(taker);
         assert!(matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
-        assert_eq!(inbox.put(ask(2).0), Err(CountersError::Unavailable));
+        assert_eq!(inbox.put(ask(2).0, || true), Err(CountersError::Unavailable));
     }
 }

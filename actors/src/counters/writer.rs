@@ -15,7 +15,7 @@ use ovation_schema::{StoreError, UserId, VideoId, now_ms};
 
 use super::fatal::{Fatal, Guard};
 use super::group::{Ask, Outcomes, Ready, resolve};
-use super::inbox::{Taker, Wake};
+use super::inbox::{Actor as Does, Taker, Wake};
 use super::ledger_thread::LedgerThread;
 use super::like_store::LikeStore;
 use super::recent::Recent;
@@ -88,8 +88,14 @@ impl<S: LikeStore> Writer<S> {
         if !self.appending && !self.ready.is_empty() {
             self.append(ctx);
         }
-        // After an append it looks into the inbox anyhow; until then nothing that waits there could go further.
-        if !self.pumping && !self.appending && !self.inbox.rest() {
+        let does = match (self.pumping, self.appending, self.looking_up) {
+            // Either comes back here; until then nothing that waits in the inbox could go further.
+            (true, ..) | (_, true, true) => Does::Looks,
+            (_, true, false) => Does::Appends,
+            // Whoever is known must not wait for a look-up.
+            (_, false, _) => Does::Rests,
+        };
+        if does != Does::Looks && !self.inbox.turn_to(does) {
             self.pump_soon(ctx);
         }
     }
