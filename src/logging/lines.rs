@@ -238,8 +238,8 @@ mod tests {
     #[test]
     fn a_sink_that_takes_nothing_holds_nobody_up_and_what_is_dropped_is_told() {
         static DROPPED: AtomicU64 = AtomicU64::new(0);
-        let (told, tells) = mpsc::channel();
         static TOLD: Mutex<Option<mpsc::Sender<()>>> = Mutex::new(None);
+        let (told, tells) = mpsc::channel();
         *TOLD.lock().unwrap() = Some(told);
         let (lines, reads, opens) = gate(|dropped| {
             DROPPED.fetch_add(dropped, Ordering::SeqCst);

@@ -128,43 +128,43 @@ mod tests {
     #[test]
     fn only_who_finds_the_actor_at_rest_wakes_it_and_nobody_is_overlooked() {
         let inbox = Inbox::default();
-        let taker = inbox.taker();
+        let actor = inbox.taker();
         let mut taken = Vec::new();
         let known = || true;
         assert_eq!(inbox.put(ask(1).0, known), Ok(true));
         assert_eq!(inbox.put(ask(2).0, known), Ok(false));
-        taker.take(&mut taken);
+        actor.take(&mut taken);
         assert_eq!(taken.drain(..).map(|ask| ask.user.0).collect::<Vec<_>>(), [1, 2]);
         assert_eq!(inbox.put(ask(3).0, known), Ok(false), "it has not gone to rest yet");
-        assert!(!taker.turn_to(Actor::Rests), "so it must look again");
-        taker.take(&mut taken);
+        assert!(!actor.turn_to(Actor::Rests), "so it must look again");
+        actor.take(&mut taken);
         assert_eq!(taken.drain(..).count(), 1);
-        assert!(taker.turn_to(Actor::Rests));
+        assert!(actor.turn_to(Actor::Rests));
         assert_eq!(inbox.put(ask(4).0, known), Ok(true));
     }
 
     #[test]
     fn an_append_is_not_disturbed_but_for_a_look_up() {
         let inbox = Inbox::default();
-        let taker = inbox.taker();
+        let actor = inbox.taker();
         let mut taken = Vec::new();
-        assert!(taker.turn_to(Actor::Appends));
+        assert!(actor.turn_to(Actor::Appends));
         assert_eq!(inbox.put(ask(1).0, || true), Ok(false));
         assert_eq!(inbox.put(ask(2).0, || false), Ok(true), "its look-up can begin");
         assert_eq!(inbox.put(ask(3).0, || false), Ok(false), "once told is enough");
-        taker.take(&mut taken);
+        actor.take(&mut taken);
         assert_eq!(taken.drain(..).count(), 3);
-        assert!(taker.turn_to(Actor::Looks));
+        assert!(actor.turn_to(Actor::Looks));
         assert_eq!(inbox.put(ask(4).0, || false), Ok(false), "the end of either finds it");
     }
 
     #[test]
     fn whoever_waits_for_an_actor_that_ends_hears_of_it() {
         let inbox = Inbox::default();
-        let taker = inbox.taker();
+        let actor = inbox.taker();
         let (waiting, mut answer) = ask(1);
         assert_eq!(inbox.put(waiting, || true), Ok(true));
-        drop(taker);
+        drop(actor);
         assert!(matches!(answer.try_recv(), Err(oneshot::error::TryRecvError::Closed)));
         assert_eq!(inbox.put(ask(2).0, || true), Err(CountersError::Unavailable));
     }
