@@ -41,16 +41,8 @@ pub(super) fn pair_rows(
     if pairs.is_empty() {
         return Ok(Vec::new());
     }
-    // SQLite wants its list of row values as a table, MySQL as a list.
-    let values = if matches!(connection, DbConnection::Sqlite(_)) {
-        "VALUES "
-    } else {
-        ""
-    };
-    let list = joined(pairs.iter(), |text, (user, video)| write!(text, "({user},{video})"));
-    let query = format!(
-        "SELECT user_id, video_id, active, noticed FROM favorites WHERE (user_id, video_id) IN ({values}{list})"
-    );
+    let list = text::pair_list(connection, pairs.iter().map(|(user, video)| (user.0, video.0)));
+    let query = format!("SELECT user_id, video_id, active, noticed FROM favorites WHERE (user_id, video_id) IN {list}");
     Ok(diesel::sql_query(query).load(connection)?)
 }
 
