@@ -30,8 +30,9 @@ use tokio::sync::oneshot;
 
 use crate::commit::Running;
 
-/// Batches under way at the same time. A second one is gathered, sent and locked while the first one waits for its sync;
-/// a third one would take the last of the two connections that write where `db_connections` is 4.
+/// Batches under way at the same time: a second one is gathered, sent and locked while the first one waits for its sync.
+/// With one, a closed loop of a hundred on MariaDB stored a fifth less. Other writes wait for their turn between batches
+/// where only two connections write; a third batch would find nobody to run it there.
 const AT_ONCE: usize = 2;
 /// Messages of one batch, and bytes of their texts, past the first: both bound for how long everybody else waits for the
 /// rows and the writer, the latter also the statement that carries each text twice, once for each of two streams (servers
@@ -61,9 +62,10 @@ pub type Outcome = Result<Sent, VoidToken>;
 /// What the hub is told of a batch; each of its messages holds it until its sender has been answered, and the last one
 /// that lets go of it tells.
 ///
-/// So every ack of a batch is on its way before any of its events: of two messages to one user, the one that is told first
-/// would otherwise make a connection fetch the event of the other one, perhaps before that one's ack. And the events go in
-/// the order of their numbers, so that connections find no holes to fill from the store.
+/// So every ack of a batch is on its way before any of its events, and the events are told in the order of their numbers. Told
+/// by each message's own task, those of two messages to one user would cross on their way from two threads, and a connection
+/// that hears of the later one first fetches the other from the store, perhaps before the ack that is still to come. (Where
+/// a page is read for another reason that happens all the same; the protocol promises nothing about it.)
 #[must_use]
 pub struct Told(#[expect(dead_code, reason = "it tells when it is dropped")] Option<Arc<Telling>>);
 
