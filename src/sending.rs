@@ -32,7 +32,7 @@ use crate::commit::Running;
 
 /// Batches under way at the same time: a second one is gathered, sent and locked while the first one waits for its sync.
 /// With one, a closed loop of a hundred on MariaDB stored a fifth less. Other writes wait for their turn between batches
-/// where only two connections write; a third batch would find nobody to run it there.
+/// where only two connections write; a third batch would only wait for one of them there.
 const AT_ONCE: usize = 2;
 /// Messages of one batch, and bytes of their texts, past the first: both bound for how long everybody else waits for the
 /// rows and the writer, the latter also the statement that carries each text twice, once for each of two streams (servers
