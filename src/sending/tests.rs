@@ -73,14 +73,14 @@ impl Hold {
         let held = StdMutex::new(Some(held));
         let store = app.store.clone();
         actix_web::rt::spawn(async move {
-            let hold = move |_: &mut DbConnection| {
+            let block = move |_: &mut DbConnection| {
                 if let Some(held) = held.lock().unwrap().take() {
                     held.send(()).unwrap();
                 }
                 let _ = wait.lock().unwrap().recv();
                 Ok(())
             };
-            let _ = store.write(hold).await;
+            let _ = store.write(block).await;
         });
         holds.await.unwrap();
         Self(release)
@@ -166,7 +166,7 @@ fn nobodys_failure_is_anybody_elses() {
     Scene::new(|_| {}).run(async |app| {
         let lose = |connection: &mut DbConnection| {
             connection.batch_execute("DELETE FROM streams WHERE user_id = 7")?;
-            Ok(users::set_password(connection, "user 9", "", 1)?)
+            users::set_password(connection, "user 9", "", 1)
         };
         assert!(app.store.write(lose).await.unwrap());
         let before = app.send(to_send(1_000, (2, 1), Some("known"))).await;
