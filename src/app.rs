@@ -14,6 +14,7 @@ use crate::auth::{Confirmed, PasswordHasher, Tokens, Versions};
 use crate::config::Config;
 use crate::media::Media;
 use crate::rows::Rows;
+use crate::sending::Sending;
 
 /// Everything a handler may use.
 #[derive(Clone)]
@@ -37,6 +38,8 @@ pub struct Handles {
     pub confirmed: Confirmed,
     /// Looks users' token versions up in groups.
     pub versions: Versions,
+    /// Messages on their way into the store.
+    pub sending: Sending,
     /// What is hot, so that reading it needs no database.
     pub rows: Rows,
     /// Issues and checks tokens.

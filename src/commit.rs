@@ -1,6 +1,6 @@
 //! A change, and the telling of it.
 //!
-//! Owns that whoever is looking hears of what was committed even when whoever asked has gone away meanwhile: a request is
+//! Two ways lead here: any change ([`App::commit`]), and messages, which are stored in batches ([`App::send`]). Owns that whoever is looking hears of what was committed even when whoever asked has gone away meanwhile: a request is
 //! dropped with its connection, between the commit and the push as well. So a change that others hear of runs in a task
 //! of its own.
 
@@ -12,6 +12,19 @@ use ovation_schema::{DbConnection, StoreError};
 use tokio::sync::oneshot;
 
 use crate::app::App;
+use crate::sending::{Outcome, ToSend};
+
+/// Held by a transaction until it is over, also when nobody waits for it any more.
+#[derive(Debug)]
+pub struct Running(#[expect(dead_code, reason = "its end is what counts")] oneshot::Sender<Infallible>);
+
+#[cfg(test)]
+impl Running {
+    /// One that nobody looks at.
+    pub fn none() -> Self {
+        Self(oneshot::channel().0)
+    }
+}
 
 /// What a commit has to say.
 #[derive(Default)]
@@ -58,22 +71,48 @@ impl App {
         T: Send + 'static,
         F: Fn(&mut DbConnection) -> Result<T, StoreError> + Send + 'static,
     {
-        let (answer, answered) = oneshot::channel();
-        let (running, ended) = oneshot::channel::<Infallible>();
-        let app = self.clone();
-        actix_web::rt::spawn(async move {
+        let store = self.store.clone();
+        let work = |running: Running| async move {
             // The store drops what it runs when the transaction is over.
             let change = move |connection: &mut DbConnection| {
                 let _ = &running;
                 change(connection)
             };
-            let mut result = app.store.write(change).await;
-            let in_doubt = matches!(result, Err(StoreError::Unavailable(_)));
+            let mut result = store.write(change).await;
             let news = result.as_mut().map(news).unwrap_or_default();
+            (result, |hub: &Hub| news.tell(hub))
+        };
+        self.by_itself(work).await
+    }
+
+    /// Stores a message, in one transaction with those that are sent at the same time, and tells both users once it is
+    /// committed; in everything else as [`App::commit`].
+    pub async fn send(&self, to_send: ToSend) -> Result<Outcome, StoreError> {
+        let sending = self.sending.clone();
+        let work = |running| async move {
+            let (result, told) = sending.send(to_send, running).await;
+            (result, |_: &Hub| drop(told))
+        };
+        self.by_itself(work).await
+    }
+
+    /// Does `work` in a task of its own. It returns its result, which the caller gets first, and what is done then.
+    async fn by_itself<T, W, N>(&self, work: impl FnOnce(Running) -> W + 'static) -> Result<T, StoreError>
+    where
+        T: 'static,
+        W: Future<Output = (Result<T, StoreError>, N)>,
+        N: FnOnce(&Hub),
+    {
+        let (answer, answered) = oneshot::channel();
+        let (running, ended) = oneshot::channel::<Infallible>();
+        let app = self.clone();
+        actix_web::rt::spawn(async move {
+            let (result, tell) = work(Running(running)).await;
+            let in_doubt = matches!(result, Err(StoreError::Unavailable(_)));
             // Whoever has gone needs no answer.
             let _ = answer.send(result);
             tokio::task::yield_now().await;
-            news.tell(&app.hub);
+            tell(&app.hub);
             if in_doubt {
                 // The commit's answer may be what was lost. Or only the wait for it is over and the transaction is not:
                 // what it commits yet is found when it has ended, and not before.

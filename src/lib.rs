@@ -24,6 +24,7 @@ pub mod net;
 pub mod pictures;
 pub mod rows;
 pub mod seed;
+pub mod sending;
 pub mod server;
 pub mod socket;
 pub mod version;

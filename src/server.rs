@@ -31,6 +31,7 @@ use crate::keeping::Keeping;
 use crate::media::{self, Media, MediaLimits};
 use crate::net::{ConnectionLimits, on_connect, track_requests};
 use crate::rows::Rows;
+use crate::sending::Sending;
 use crate::{api, likes, pictures};
 
 /// The SQLite store's file in the data folder.
@@ -276,6 +277,7 @@ fn handles(
     counters.listen(hub.clone());
     Ok(Handles {
         counters,
+        sending: Sending::new(store.clone(), hub.clone(), config.db_acquire_timeout),
         hub,
         sockets: Sockets::new(api::socket_limits(&config)),
         connection_limits: Arc::new(api::connection_limits(&config)),

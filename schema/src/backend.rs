@@ -9,10 +9,12 @@ use std::path::Path;
 
 use diesel::connection::{Connection, SimpleConnection};
 use diesel::prelude::*;
+use diesel::sql_types::BigInt;
 
 use crate::error::StoreError;
-use crate::ids::{UserId, VideoId};
+use crate::ids::{MessageId, UserId, VideoId};
 use crate::mysql::MysqlConnection;
+use crate::text;
 
 /// One connection to whichever store is configured. Every query is written once against this type.
 #[derive(diesel::MultiConnection)]
@@ -106,6 +108,38 @@ pub(crate) fn lock_conversation(
         DbConnection::Sqlite(connection) => row.first(connection).optional()?,
         DbConnection::Mysql(connection) => row.for_update().first(connection).optional()?,
     })
+}
+
+/// One side of a conversation.
+#[derive(Debug, Clone, Copy, QueryableByName)]
+pub(crate) struct Side {
+    #[diesel(sql_type = BigInt)]
+    pub(crate) user_id: UserId,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) peer_id: UserId,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) last_time: i64,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) last_message_id: MessageId,
+    #[diesel(sql_type = BigInt)]
+    pub(crate) unread: i64,
+}
+
+/// Locks up to 1,000 sides of conversations in the order of their key until the transaction ends, and returns those
+/// that exist. Whoever asks for a conversation's higher side has its lower one, which is the conversation's lock and the
+/// lesser key; so asking for both sides of several in one go makes nobody wait in a circle.
+pub(crate) fn lock_sides(connection: &mut DbConnection, sides: &[(UserId, UserId)]) -> Result<Vec<Side>, StoreError> {
+    let list = text::pair_list(connection, sides.iter().map(|(user, peer)| (user.0, peer.0)));
+    // Forced: where MariaDB takes a small table as a whole it waits for rows that nobody asked for.
+    let (index, lock) = match connection {
+        DbConnection::Sqlite(_) => ("", ""),
+        DbConnection::Mysql(_) => ("FORCE INDEX (PRIMARY)", "FOR UPDATE"),
+    };
+    let query = format!(
+        "SELECT user_id, peer_id, last_time, last_message_id, unread FROM conversations {index} \
+         WHERE (user_id, peer_id) IN {list} ORDER BY user_id, peer_id {lock}"
+    );
+    Ok(diesel::sql_query(query).load(connection)?)
 }
 
 /// Locks users' streams in ascending order until the transaction ends, and returns the number of each one's next event.

@@ -4,7 +4,7 @@ use diesel::result::{ConnectionError, DatabaseErrorKind, Error as DieselError};
 
 /// Why a read or a write did not happen. A write that returns one of these was rolled back, with one exception:
 /// [`StoreError::Unavailable`] may also mean that the answer to a commit was lost on the way.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// All connections are taken and the wait for one is over its bound. Nothing was tried.
     #[error("no database connection became free in time")]

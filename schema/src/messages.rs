@@ -6,8 +6,14 @@
 //! marks ([`read`]).
 //!
 //! Whoever may not know whether a message arrived sends it with a key, and again with the same one: it is stored once.
+//!
+//! Messages go one by one ([`send`]) or many at a time ([`send_many`], which a test holds to the same rows, results and
+//! events). One is not a batch of one: its statements never change, so a connection has prepared them, while those of a
+//! batch are as long as the batch and prepared each time, which costs MySQL another round trip a statement.
 
+mod batch;
 mod marks;
+mod sql;
 
 use diesel::prelude::*;
 
@@ -16,9 +22,10 @@ use crate::error::StoreError;
 use crate::events::{MessageNew, Payload as _};
 use crate::follows::NO_MESSAGE;
 use crate::ids::{MessageId, UserId};
-use crate::streams::{self, Event};
+use crate::streams::{self, Event, NewEvent};
 use crate::tables::{conversations, messages};
 
+pub use batch::send_many;
 pub use marks::{ConversationState, Read, conversation, read, unread_total};
 
 /// The longest key of a message, in bytes; the caller refuses longer ones.
@@ -102,7 +109,7 @@ pub fn send(connection: &mut DbConnection, message: &NewMessage, now_ms: i64) ->
     };
     insert(connection, message, (lo, hi), create_time)?;
     let unread = move_on(connection, message, create_time)?;
-    let events = tell(connection, message, create_time, unread, now_ms)?;
+    let events = streams::append(connection, &told(message, create_time, unread)?, now_ms)?;
     Ok(Sent::Stored { create_time, events })
 }
 
@@ -129,12 +136,35 @@ fn sent_before(connection: &mut DbConnection, message: &NewMessage) -> Result<Op
         .first(connection)
         .optional()?;
     Ok(found.map(|(id, lo, hi, content, create_time)| {
-        if (lo, hi) == ordered(message.from, message.to) && content == message.content {
+        let before = Before {
+            id,
+            conversation: (lo, hi),
+            content: &content,
+            create_time,
+        };
+        before.answer(message)
+    }))
+}
+
+/// The message that has a key already.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    id: MessageId,
+    conversation: (UserId, UserId),
+    content: &'a str,
+    create_time: i64,
+}
+
+impl Before<'_> {
+    /// What becomes of another one with the same sender and key.
+    fn answer(self, message: &NewMessage) -> Sent {
+        let Self { id, create_time, .. } = self;
+        if self.conversation == ordered(message.from, message.to) && self.content == message.content {
             Sent::Duplicate { id, create_time }
         } else {
             Sent::KeyConflict
         }
-    }))
+    }
 }
 
 fn make(connection: &mut DbConnection, lo: UserId, hi: UserId) -> Result<(), StoreError> {
@@ -174,13 +204,15 @@ fn insert(
         .map_err(StoreError::from);
     match inserted {
         Ok(_) => Ok(()),
-        // The same key to another receiver, under another conversation's lock, was faster. What this transaction has
-        // done is to be undone; run again it finds that message.
-        Err(StoreError::Duplicate) if sent_before(connection, message)?.is_some() => {
-            Err(StoreError::Conflict("a message with the same key".into()))
-        }
+        Err(StoreError::Duplicate) if sent_before(connection, message)?.is_some() => Err(faster()),
         Err(error) => Err(error),
     }
+}
+
+/// The same key to another receiver, under another conversation's lock, was faster. What this transaction has done is to
+/// be undone; run again it finds that message.
+fn faster() -> StoreError {
+    StoreError::Conflict("a message with the same key".into())
 }
 
 /// Moves both sides of the conversation on and returns how many messages the receiver has not read now.
@@ -201,13 +233,8 @@ fn move_on(connection: &mut DbConnection, message: &NewMessage, create_time: i64
         .first(connection)?)
 }
 
-fn tell(
-    connection: &mut DbConnection,
-    message: &NewMessage,
-    create_time: i64,
-    unread: i64,
-    now_ms: i64,
-) -> Result<Vec<Event>, StoreError> {
+/// What both users are told of a stored message: the sender, then the receiver.
+fn told(message: &NewMessage, create_time: i64, unread: i64) -> Result<[NewEvent; 2], StoreError> {
     let told = MessageNew {
         message_id: message.id.0,
         from_user_id: message.from.0,
@@ -225,8 +252,7 @@ fn tell(
         unread: Some(unread),
         ..told
     };
-    let new = [to_sender.to(message.from)?, to_receiver.to(message.to)?];
-    streams::append(connection, &new, now_ms)
+    Ok([to_sender.to(message.from)?, to_receiver.to(message.to)?])
 }
 
 /// A page of the conversation between two users, oldest first, strictly newer than `after` (milliseconds). With

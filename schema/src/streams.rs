@@ -114,8 +114,8 @@ impl<'a> Row<'a> {
 
 /// Appends events to their users' streams, in the order given, within the caller's transaction: the events are there if
 /// and only if what they tell of is. Locks the streams in ascending order, so it comes after every other lock of the
-/// transaction and at most once in one. Three statements for up to 1,000 users; now and then a fourth for a user whose
-/// stream has grown past what is kept.
+/// transaction and at most once in one. Three statements for up to 1,000 users; now and then a fourth, and one more for
+/// each user whose stream has grown past what is kept.
 ///
 /// A user without a stream is an error and undoes the transaction: [`crate::verify`] finds and mends those.
 pub fn append(connection: &mut DbConnection, new: &[NewEvent], now_ms: i64) -> Result<Vec<Event>, StoreError> {
@@ -138,11 +138,10 @@ pub fn append(connection: &mut DbConnection, new: &[NewEvent], now_ms: i64) -> R
         let by: Vec<(i64, i64)> = growth.iter().map(|(user, count)| (user.0, *count)).collect();
         text::add(connection, ("streams", "user_id"), "next_seq", &by)?;
     }
-    for (user, count) in growth {
-        if let Some(next) = next.get(&user) {
-            retention::after_append(connection, user, *next - 1, count)?;
-        }
-    }
+    let grown = growth
+        .into_iter()
+        .filter_map(|(user, count)| Some((user, *next.get(&user)? - 1, count)));
+    retention::after_append(connection, grown)?;
     Ok(stored)
 }
 

@@ -33,6 +33,16 @@ pub(crate) fn joined<T>(items: impl Iterator<Item = T>, write: impl Fn(&mut Stri
     text
 }
 
+/// Pairs of ids as what stands behind `IN`. SQLite wants its list of row values as a table, MySQL as a list.
+pub(crate) fn pair_list(connection: &DbConnection, pairs: impl Iterator<Item = (i64, i64)>) -> String {
+    let values = match connection {
+        DbConnection::Sqlite(_) => "VALUES ",
+        DbConnection::Mysql(_) => "",
+    };
+    let list = joined(pairs, |text, (a, b)| write!(text, "({a},{b})"));
+    format!("({values}{list})")
+}
+
 /// Adds to a column of each of up to [`CHUNK`] rows, given as key and difference, in one statement.
 pub(crate) fn add(
     connection: &mut DbConnection,

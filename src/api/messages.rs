@@ -2,14 +2,14 @@
 
 use actix_web::HttpResponse;
 use ovation_schema::messages::{self, NewMessage, Sent};
-use ovation_schema::{DbConnection, MessageId, UserId, now_ms};
+use ovation_schema::{MessageId, UserId};
 
 use super::answer::{Message, done};
 use super::call::Call;
 use super::list::{self, Page};
 use super::params::{Action, Controls, check_text};
-use crate::commit::News;
 use crate::error::ApiError;
+use crate::sending::{ToSend, VoidToken};
 
 /// Characters of a message. The contract wants 500 to pass; the store's column holds twice this.
 const MESSAGE_CHARS: std::ops::RangeInclusive<usize> = 1..=2000;
@@ -29,18 +29,19 @@ pub async fn send_message(call: Call) -> Result<HttpResponse, ApiError> {
         return Err(ApiError::invalid("one can't send messages to oneself"));
     }
     let id: MessageId = call.app.store.next_id().await?;
-    let send = move |connection: &mut DbConnection, from| {
-        let message = NewMessage {
-            id,
-            from,
-            to,
-            content: content.clone(),
-            key: None,
-        };
-        // The clock is read inside, where the conversation's order is decided, not when the request came in.
-        messages::send(connection, &message, now_ms())
+    let message = NewMessage {
+        id,
+        from: UserId(claims.user_id),
+        to,
+        content,
+        key: None,
     };
-    match call.tell(send, news_of_sent).await? {
+    let to_send = ToSend {
+        message,
+        version: Some(claims.version),
+    };
+    let outcome = call.app.send(to_send).await?;
+    match outcome.map_err(|VoidToken| ApiError::InvalidToken)? {
         Sent::NoReceiver => Err(ApiError::NotFound("this user")),
         // Without a key every message is a new one.
         Sent::Stored { .. } | Sent::Duplicate { .. } | Sent::KeyConflict => Ok(done()),
@@ -50,14 +51,6 @@ pub async fn send_message(call: Call) -> Result<HttpResponse, ApiError> {
 /// What may stand in a message.
 pub fn check_message(content: &str) -> Result<(), ApiError> {
     check_text("content", content, &MESSAGE_CHARS, Controls::Lines)
-}
-
-/// Both sides hear of a message that was stored.
-pub fn news_of_sent(sent: &mut Sent) -> News {
-    match sent {
-        Sent::Stored { events, .. } => std::mem::take(events).into(),
-        _ => News::default(),
-    }
 }
 
 /// `GET /douyin/message/chat/`: the conversation with a user, oldest first, strictly newer than `pre_msg_time`.

@@ -27,7 +27,7 @@ use crate::error::ApiError;
 
 pub use answer::{Comment, Friend, Message, User, Video};
 pub use call::Call;
-pub use messages::{check_message, news_of_sent};
+pub use messages::check_message;
 pub use socket::{connection_limits, socket_limits};
 pub use users::{check_name, check_password};
 

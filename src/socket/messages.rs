@@ -6,9 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::refusal::{bad_request, key_conflict, of, of_store};
 use super::{Peer, ack, id};
-use crate::api::{check_message, news_of_sent};
+use crate::api::check_message;
 use crate::commit::News;
 use crate::error::ApiError;
+use crate::sending::{ToSend, VoidToken};
 use ovation_actors::operator::Refusal;
 
 /// Characters of a key: 96 random bits need 16 of them in base64.
@@ -51,8 +52,10 @@ pub(super) async fn send(state: &Peer, send: Send) -> Result<String, Refusal> {
         content: send.content,
         key: Some(send.key),
     };
-    let write = move |connection: &mut _| messages::send(connection, &message, now_ms());
-    let stored = match state.app.commit(write, news_of_sent).await.map_err(of_store)? {
+    // The connection's token was looked at with its hello, and sockets of a void one are closed.
+    let to_send = ToSend { message, version: None };
+    let outcome = state.app.send(to_send).await.map_err(of_store)?;
+    let stored = match outcome.map_err(|VoidToken| of(&ApiError::InvalidToken))? {
         Sent::Stored { create_time, .. } => Stored {
             message_id: message_id.0,
             create_time,

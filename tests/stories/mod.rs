@@ -31,6 +31,7 @@ mod publish;
 mod relations;
 mod slow;
 mod socket_chat;
+mod socket_crowd;
 mod socket_ends;
 mod socket_limits;
 mod socket_live;

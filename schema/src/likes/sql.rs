@@ -49,9 +49,8 @@ pub(super) fn pair_rows(
         }
         return Ok(rows);
     }
-    let list = joined(pairs.iter(), |text, (user, video)| write!(text, "({user},{video})"));
-    let query =
-        format!("SELECT user_id, video_id, active, noticed FROM favorites WHERE (user_id, video_id) IN ({list})");
+    let list = text::pair_list(connection, pairs.iter().map(|(user, video)| (user.0, video.0)));
+    let query = format!("SELECT user_id, video_id, active, noticed FROM favorites WHERE (user_id, video_id) IN {list}");
     Ok(diesel::sql_query(query).load(connection)?)
 }
 

@@ -41,19 +41,24 @@ fn kept(connection: &mut DbConnection) -> Result<i64, StoreError> {
     Ok(kept.unwrap_or(KEPT))
 }
 
-/// Lets the oldest events of a stream go, if it has grown past a multiple of [`EVERY`] just now. The stream is locked.
+/// Lets the oldest events go of those streams that have grown past a multiple of [`EVERY`] just now; each is given with its
+/// newest number and by how many it grew. The streams are locked. No statement where none has; else one, and one more for
+/// each that has too many.
 pub(super) fn after_append(
     connection: &mut DbConnection,
-    user: UserId,
-    newest: i64,
-    grown: i64,
+    grown: impl Iterator<Item = (UserId, i64, i64)>,
 ) -> Result<(), StoreError> {
-    if newest / EVERY == (newest - grown) / EVERY {
+    let mut long = grown
+        .filter(|(_, newest, by)| newest / EVERY != (newest - by) / EVERY)
+        .peekable();
+    if long.peek().is_none() {
         return Ok(());
     }
-    let last = newest - kept(connection)?;
-    if last > 0 {
-        drop_through(connection, user, last)?;
+    let keep = kept(connection)?;
+    for (user, newest, _) in long {
+        if newest > keep {
+            drop_through(connection, user, newest - keep)?;
+        }
     }
     Ok(())
 }
