@@ -12,6 +12,7 @@ use ovation_actors::ledger::{self, OpenOptions, SqliteLedger};
 use ovation_schema::Store;
 
 use crate::config::{Config, LedgerSync};
+use crate::logging;
 use crate::server::store_options;
 
 /// The ledger's file in the data folder.
@@ -47,11 +48,12 @@ pub fn start(config: &Config, data_dir: &Path, store: &Store) -> anyhow::Result<
 
 #[expect(clippy::needless_pass_by_value, reason = "what the counters call with")]
 fn end_process(reason: String) {
-    tracing::error!(
-        reason,
-        "the likes can't go on: this process ends, and its next start recovers from the ledger"
-    );
-    std::process::exit(1);
+    logging::end_process(|| {
+        tracing::error!(
+            reason,
+            "the likes can't go on: this process ends, and its next start recovers from the ledger"
+        );
+    });
 }
 
 /// Brings everything acknowledged into the store. Blocks; not for async threads.

@@ -61,6 +61,19 @@ pub fn flush() {
     }
 }
 
+/// Ends the process, after `say` has logged why; a second later at the latest. Whoever should read standard error may not,
+/// and a process that must not go on can't wait for them.
+pub fn end_process(say: impl FnOnce()) -> ! {
+    // Where there is no thread to be had, the words go before the haste.
+    let _ = std::thread::Builder::new().spawn(|| {
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        std::process::exit(1)
+    });
+    say();
+    flush();
+    std::process::exit(1)
+}
+
 fn subscriber<W>(filter: &str, json: bool, colours: bool, writer: W) -> Result<tracing::Dispatch, LoggingError>
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,

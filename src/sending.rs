@@ -35,8 +35,8 @@ use crate::commit::Running;
 /// where only two connections write; a third batch would only wait for one of them there.
 const AT_ONCE: usize = 2;
 /// Messages of one batch, and bytes of their texts, past the first: both bound for how long everybody else waits for the
-/// rows and the writer, the latter also the statement that carries each text twice, once for each of two streams (servers
-/// take packets from 4 MiB on).
+/// rows and the writer, the latter also the statement that carries each text twice, once for each of two streams, and each
+/// quote and line break of it as two bytes (servers take packets from 4 MiB on).
 const MOST: usize = 256;
 const MOST_BYTES: usize = 512 << 10;
 /// Messages that may wait; past it the answer is "busy".

@@ -32,7 +32,7 @@ use crate::media::{self, Media, MediaLimits};
 use crate::net::{ConnectionLimits, on_connect, track_requests};
 use crate::rows::Rows;
 use crate::sending::Sending;
-use crate::{api, likes, pictures};
+use crate::{api, likes, logging, pictures};
 
 /// The SQLite store's file in the data folder.
 pub const STORE_FILE: &str = "ovation.db";
@@ -103,8 +103,7 @@ impl Server {
         let options = store_options(&config, data_dir.path());
         let on_lost = || {
             // Two servers on one database would both believe that they are alone: better none than that.
-            tracing::error!("the database belongs to another process now: this one ends");
-            std::process::exit(1);
+            logging::end_process(|| tracing::error!("the database belongs to another process now: this one ends"));
         };
         let claim = Claim::take(&options, on_lost).context("the database can't be claimed")?;
         let store = Store::open(&options).context("the database can't be opened")?;

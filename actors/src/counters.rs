@@ -128,7 +128,7 @@ impl Counters {
             reply,
             place,
         };
-        // One of these is on its way at most, so the mailbox is never full.
+        // A mailbox that is full has one of these to come.
         let known = || self.overlay().view().pair(user, video).is_some();
         if self.0.inbox.put(ask, known)? && matches!(self.0.writer.try_send(Wake), Err(SendError::Closed(_))) {
             self.0.inbox.close();

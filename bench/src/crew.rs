@@ -95,6 +95,13 @@ impl Seat {
         }
     }
 
+    /// As [`Lane::given_up`].
+    pub fn given_up(&self, lane: usize, due: Instant, at: Instant) {
+        if let Some(lane) = self.board.lanes.borrow_mut().get_mut(lane) {
+            lane.given_up(&self.window(), due, at);
+        }
+    }
+
     /// As [`Lane::unanswered`].
     pub fn unanswered(&self, lane: usize, due: Instant) {
         if let Some(lane) = self.board.lanes.borrow_mut().get_mut(lane) {

@@ -133,11 +133,11 @@ pub(crate) fn lock_sides(connection: &mut DbConnection, sides: &[(UserId, UserId
     // Forced: where MariaDB takes a small table as a whole it waits for rows that nobody asked for.
     let (index, lock) = match connection {
         DbConnection::Sqlite(_) => ("", ""),
-        DbConnection::Mysql(_) => ("FORCE INDEX (PRIMARY)", "FOR UPDATE"),
+        DbConnection::Mysql(_) => ("FORCE INDEX (PRIMARY)", "ORDER BY user_id, peer_id FOR UPDATE"),
     };
     let query = format!(
         "SELECT user_id, peer_id, last_time, last_message_id, unread FROM conversations {index} \
-         WHERE (user_id, peer_id) IN {list} ORDER BY user_id, peer_id {lock}"
+         WHERE (user_id, peer_id) IN {list} {lock}"
     );
     Ok(diesel::sql_query(query).load(connection)?)
 }

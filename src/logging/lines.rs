@@ -38,6 +38,35 @@ struct Out {
     sink: Box<dyn Write + Send>,
     /// What is written at this moment; changes places with what waits.
     batch: Vec<u8>,
+    /// The sink took a part of a line.
+    torn: bool,
+}
+
+impl Out {
+    /// Writes lines, on a line of their own. Where the sink fails, the rest is lost.
+    ///
+    /// # Errors
+    /// How many lines were lost, the one that was torn among them, and why.
+    fn put(sink: &mut dyn Write, torn: &mut bool, lines: &[u8]) -> Result<(), (u64, io::Error)> {
+        let lost = |lines: &[u8]| lines.iter().map(|byte| u64::from(*byte == b'\n')).sum();
+        if *torn && !lines.is_empty() {
+            sink.write_all(b"\n").map_err(|error| (lost(lines), error))?;
+            *torn = false;
+        }
+        let mut rest = lines;
+        while !rest.is_empty() {
+            match sink.write(rest) {
+                Ok(0) => return Err((lost(rest), io::ErrorKind::WriteZero.into())),
+                Ok(taken) => {
+                    rest = rest.get(taken..).unwrap_or_default();
+                    *torn = !rest.is_empty() && lines.get(lines.len() - rest.len() - 1) != Some(&b'\n');
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((lost(rest), error)),
+            }
+        }
+        Ok(())
+    }
 }
 
 #[derive(Default)]
@@ -65,6 +94,7 @@ impl Lines {
             out: Mutex::new(Out {
                 sink: Box::new(sink),
                 batch: Vec::new(),
+                torn: false,
             }),
             waiting: Mutex::default(),
             more: Condvar::new(),
@@ -133,14 +163,17 @@ impl Shared {
         waiting.thread = Thread::Awake;
     }
 
-    /// Writes what waits, then `line`.
+    /// Writes what waits, then `line`. What waited and could not be written counts as dropped.
     fn write(&self, line: &[u8]) -> io::Result<()> {
         let mut out = self.out.lock().unwrap_or_else(PoisonError::into_inner);
-        let Out { sink, batch } = &mut *out;
+        let Out { sink, batch, torn } = &mut *out;
         std::mem::swap(batch, &mut self.waiting().lines);
-        let written = sink.write_all(batch);
+        let written = Out::put(sink, torn, batch);
         batch.clear();
-        written.and(sink.write_all(line))
+        if let Err((lost, _)) = written {
+            self.waiting().dropped += lost;
+        }
+        Out::put(sink, torn, line).map_err(|(_, error)| error)
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -233,6 +266,46 @@ mod tests {
         drop(sink);
         lines.flush().unwrap();
         assert!(lines.0.waiting().lines.is_empty());
+    }
+
+    /// Takes so many bytes, then fails once, then takes everything.
+    struct Full {
+        room: usize,
+        taken: Arc<Mutex<Vec<u8>>>,
+    }
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 {
+                self.room = usize::MAX;
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let length = bytes.len().min(self.room);
+            self.room -= length;
+            self.taken.lock().unwrap().extend_from_slice(&bytes[..length]);
+            Ok(length)
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn what_a_full_disk_did_not_take_is_counted_and_tears_no_other_line() {
+        for (room, taken, lost) in [(6, "one\ntw\nfour\n", 2), (8, "one\ntwo\nfour\n", 1)] {
+            let sink = Arc::new(Mutex::new(Vec::new()));
+            let full = Full {
+                room,
+                taken: Arc::clone(&sink),
+            };
+            let lines = Lines::new(full, |_| ());
+            // As if there were no thread: this one writes.
+            lines.0.waiting().lines.extend_from_slice(b"one\ntwo\nthree\n");
+            lines.flush().unwrap();
+            assert_eq!(lines.0.waiting().dropped, lost);
+            lines.0.write(b"four\n").unwrap();
+            assert_eq!(String::from_utf8_lossy(&sink.lock().unwrap()), taken);
+        }
     }
 
     #[test]

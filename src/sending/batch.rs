@@ -1,5 +1,6 @@
 //! One batch: the right to run it, the running, and the answers.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,6 +8,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt as _, stream};
 use ovation_schema::messages::{self, NewMessage, Sent};
 use ovation_schema::{DbConnection, StoreError, UserId, now_ms, users};
+use tokio::sync::oneshot;
 
 use super::{Answer, Entry, Outcome, Sending, Telling, ToSend, Told, Turn, VoidToken, Waiting};
 
@@ -49,7 +51,14 @@ impl Baton {
             turns.push(turn);
         }
         let entries: Arc<[Entry]> = entries.into();
-        let answers = self.sending.answers(&entries).await;
+        let all = 0..entries.len();
+        let answers = match self.sending.attempt(&entries, all.clone()).await {
+            Ok(outcomes) => self.sending.told(outcomes),
+            Err(error) if is_for_all(&error) || entries.len() == 1 => {
+                all.map(|_| super::refused(error.clone())).collect()
+            }
+            Err(error) => return self.take_apart(&error, entries, turns).await,
+        };
         drop(entries);
         // First: the next batch is on its way while this one's are told.
         drop(self);
@@ -61,6 +70,26 @@ impl Baton {
         }
         own.unwrap_or_else(|| super::refused(StoreError::Internal("a batch without answers".into())))
     }
+
+    /// Sends the messages of a batch that failed one by one; its first one before the others, whose answers this does not
+    /// wait for.
+    async fn take_apart(self, error: &StoreError, entries: Arc<[Entry]>, turns: Vec<oneshot::Sender<Turn>>) -> Answer {
+        tracing::warn!(
+            %error,
+            messages = entries.len(),
+            "a batch of messages failed; each goes by itself now"
+        );
+        let own = self.sending.alone(&entries, 0).await;
+        let is_hopeless = own.0.as_ref().is_err_and(is_for_all);
+        actix_web::rt::spawn(async move { self.sending.apart(&entries, turns, is_hopeless).await });
+        own
+    }
+}
+
+/// Whether an error speaks of the store rather than of a message: a busy store is not helped by more to do, and of a commit
+/// whose answer was lost nothing must be tried again.
+const fn is_for_all(error: &StoreError) -> bool {
+    matches!(error, StoreError::Busy | StoreError::Unavailable(_))
 }
 
 impl Drop for Baton {
@@ -72,29 +101,34 @@ impl Drop for Baton {
 }
 
 impl Sending {
-    /// Sends them and returns each one's answer.
-    async fn answers(&self, entries: &Arc<[Entry]>) -> Vec<Answer> {
-        let all = 0..entries.len();
-        let error = match self.attempt(entries, all.clone()).await {
-            Ok(outcomes) => return self.told(outcomes),
-            Err(error) => error,
-        };
-        let in_doubt = matches!(error, StoreError::Unavailable(_));
-        // A busy store is not helped by more to do.
-        if in_doubt || matches!(error, StoreError::Busy) || entries.len() == 1 {
-            return all.map(|_| super::refused(error.clone())).collect();
-        }
-        tracing::warn!(
-            messages = entries.len(),
-            "a batch of messages failed; each goes by itself now"
-        );
-        let alone = all.map(|index| async move {
-            match self.attempt(entries, index..index + 1).await {
-                Ok(outcomes) => self.told(outcomes),
-                Err(error) => vec![super::refused(error)],
+    /// Sends all but the first by themselves and answers each as soon as it is known what became of it. Once the store
+    /// serves nobody, which `is_hopeless` says of the beginning, those that were not tried hear "busy": so it takes no
+    /// longer than one of them may.
+    pub(super) async fn apart(&self, entries: &Arc<[Entry]>, turns: Vec<oneshot::Sender<Turn>>, is_hopeless: bool) {
+        let is_hopeless = &Cell::new(is_hopeless);
+        let one = |(index, turn): (usize, oneshot::Sender<Turn>)| async move {
+            let answer = if is_hopeless.get() {
+                super::refused(StoreError::Busy)
+            } else {
+                self.alone(entries, index).await
+            };
+            if answer.0.as_ref().is_err_and(is_for_all) {
+                is_hopeless.set(true);
             }
-        });
-        stream::iter(alone).buffered(APART).concat().await
+            // Whoever has gone needs no answer.
+            let _ = turn.send(Turn::Done(answer));
+        };
+        stream::iter((1..).zip(turns)).for_each_concurrent(APART, one).await;
+    }
+
+    async fn alone(&self, entries: &Arc<[Entry]>, index: usize) -> Answer {
+        let outcomes = self.attempt(entries, index..index + 1).await;
+        let answer = outcomes.map(|outcomes| self.told(outcomes).pop());
+        match answer {
+            Ok(Some(answer)) => answer,
+            Ok(None) => super::refused(StoreError::Internal("a message without an answer".into())),
+            Err(error) => super::refused(error),
+        }
     }
 
     /// Sends some of them as one transaction, all or none. The store keeps them until it is over.

@@ -210,6 +210,37 @@ fn nobodys_failure_is_anybody_elses() {
 }
 
 #[test]
+fn a_batch_that_is_taken_apart_is_given_up_when_the_store_is_away() {
+    let impatient = |config: &mut Config| {
+        config.db_acquire_timeout = Duration::from_millis(200);
+        config.db_statement_timeout = Duration::from_millis(200);
+    };
+    Scene::new(impatient).run(async |app| {
+        let entry = |id| Entry {
+            to_send: to_send(id, (1, 2), None),
+            _running: Running::none(),
+        };
+        let entries: Arc<[Entry]> = (0..100).map(entry).collect();
+        let (turns, answers): (Vec<_>, Vec<_>) = (1..100).map(|_| oneshot::channel()).unzip();
+        let hold = Hold::of(app).await;
+        app.sending.apart(&entries, turns, false).await;
+        drop(hold);
+        let mut in_doubt = 0;
+        for answer in answers {
+            let Ok(Turn::Done((Err(error), _))) = answer.await else {
+                panic!("everybody hears that it failed");
+            };
+            match error {
+                StoreError::Unavailable(_) => in_doubt += 1,
+                error => assert!(matches!(error, StoreError::Busy), "not tried: {error}"),
+            }
+        }
+        assert_eq!(in_doubt, 8, "those that were under way when the store went");
+        is_exact(app).await;
+    });
+}
+
+#[test]
 fn the_queue_and_the_wait_are_bounded() {
     let impatient = |config: &mut Config| {
         config.db_acquire_timeout = Duration::from_millis(200);

@@ -47,15 +47,15 @@ impl Inbox {
             return Err(CountersError::Unavailable);
         }
         state.asks.push(ask);
-        let wakes = match state.actor {
-            Actor::Rests => true,
-            Actor::Appends => !known(),
-            Actor::Looks => false,
-        };
-        if wakes {
-            state.actor = Actor::Looks;
+        if state.actor == Actor::Appends {
+            // It takes a lock of its own, and may have to wait for that: not while everybody else waits here.
+            drop(state);
+            if known() {
+                return Ok(false);
+            }
+            state = self.lock();
         }
-        Ok(wakes)
+        Ok(std::mem::replace(&mut state.actor, Actor::Looks) != Actor::Looks)
     }
 
     /// Nobody will ever take what is here: whoever waits hears so, and whoever comes.

@@ -275,7 +275,7 @@ impl<S: LikeStore> Writer<S> {
         }
     }
 
-    /// After the mailbox is empty, so that a group is all that waits.
+    /// After what else the actor has to do at this moment, so that a group is all that waits.
     fn pump_soon(&mut self, ctx: &mut Context<Self>) {
         if !self.pumping {
             self.pumping = true;

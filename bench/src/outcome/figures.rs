@@ -55,12 +55,13 @@ pub fn measures(rounds: &[Vec<Phase>], ceilings: &BTreeMap<Ceiling, Vec<CeilingR
         };
         let value = Spread::of(rounds.iter().filter_map(same))?;
         let against = first.ceiling.and_then(|ceiling| ceilings.get(&ceiling));
-        let pairs = value.rounds.iter().zip(against.into_iter().flatten());
+        let pairs = rounds.iter().map(same).zip(against.into_iter().flatten());
+        let pairs = pairs.filter_map(|(own, ceiling)| Some((own?, ceiling)));
         Some(MeasureOutcome {
             name: first.name.to_owned(),
             phase: phase.to_owned(),
             unit: first.unit,
-            to_ceiling: Spread::of(pairs.filter_map(|(own, ceiling)| by_ceiling(first.unit, *own, ceiling))),
+            to_ceiling: Spread::of(pairs.filter_map(|(own, ceiling)| by_ceiling(first.unit, own, ceiling))),
             value,
             ceiling: first.ceiling,
             goal: first.goal,
@@ -144,6 +145,11 @@ impl Seen<'_> {
 
     /// What an aim speaks of, where that is no rate.
     fn to_goal(&self, goal: Goal, p50: &Spread, p99: &Spread) -> Option<Spread> {
+        // A latency of nothing is 0, which would meet any aim.
+        let is_seen = |lane: &Lane| !lane.latency.is_empty();
+        if !self.pairs.iter().all(|(_, lane)| is_seen(lane)) || !self.alone.iter().all(|lane| is_seen(lane)) {
+            return None;
+        }
         let beyond = |own: &Spread, of: fn(&CeilingRound) -> f64| {
             let pairs = own.rounds.iter().zip(self.sync?);
             Spread::of(pairs.map(|(own, sync)| own - of(sync)))

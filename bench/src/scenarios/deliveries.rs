@@ -24,6 +24,9 @@ pub const DELIVERY: usize = 0;
 const ALL: usize = 1;
 const SENT: usize = 2;
 
+/// As many who read, or nearly, as the aim of deliveries a second is for; that of the last one is for ten times as many.
+pub const MANY: usize = 900;
+
 /// How long a closed loop waits for the next reader before it goes on: what comes no more is dropped, what comes slowly is
 /// waited for.
 const LAST: Duration = Duration::from_secs(1);
@@ -127,15 +130,10 @@ impl Deliveries {
         lock(&self.postings).all.insert(number, posting);
     }
 
-    /// It was accepted, or it failed, after which nobody waits for it any more.
-    pub fn sent(&self, seat: &Seat, number: u64, result: Result<Instant, &Failure>) {
-        let due = lock(&self.postings).all.get(&number).map(|posting| posting.due);
+    /// What was due then was accepted, or it failed, after which nobody waits for it any more.
+    pub fn sent(&self, seat: &Seat, number: u64, due: Instant, result: Result<Instant, &Failure>) {
         match result {
-            Ok(done) => {
-                // Everybody may have it before the answer comes.
-                let due = due.unwrap_or(done);
-                seat.success(SENT, self.at(due, done), due, done);
-            }
+            Ok(done) => seat.success(SENT, self.at(due, done), due, done),
             Err(failure) => {
                 seat.failure(SENT, failure);
                 lock(&self.postings).all.remove(&number);
@@ -201,7 +199,7 @@ impl Deliveries {
                 let is_passed_over = *latest + LAST <= now || *newest > posting.begun;
                 if now >= window.cutoff() || (now >= idle && is_passed_over) {
                     posting.is_given_up = true;
-                    seat.unanswered(ALL, posting.due);
+                    seat.given_up(ALL, posting.due, now);
                     return;
                 }
                 idle.max(now + LAST / 10).min(window.cutoff())
@@ -238,10 +236,11 @@ impl Deliveries {
     /// one of them, at a price of the same order as the frame's.
     pub async fn until_over(&self, listening: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
         let (mut listening, mut over) = (pin!(listening), self.over.subscribe());
-        let mut over = pin!(async move {
+        // Unconstrained: a poll that tokio puts off, because frames used up its budget, would leave no waker behind.
+        let mut over = pin!(tokio::task::unconstrained(async move {
             // The sender lives in `self`.
             let _ = over.wait_for(|over| *over).await;
-        });
+        }));
         let mut is_registered = false;
         poll_fn(|context| {
             if let Poll::Ready(listened) = listening.as_mut().poll(context) {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use futures_util::future::LocalBoxFuture;
 
-use super::deliveries::{DELIVERY, Deliveries, Heard, measures};
+use super::deliveries::{DELIVERY, Deliveries, Heard, MANY, measures};
 use crate::accounts::Account;
 use crate::ceilings::Ceiling;
 use crate::contract::read_status;
@@ -70,6 +70,7 @@ impl Scenario for FanOut {
                 watchers,
                 run: rand::random(),
                 said: 0,
+                read: 0,
             }) as Box<dyn Prepared>)
         })
     }
@@ -83,6 +84,8 @@ struct Hall {
     run: u32,
     /// Numbers of comments go on from phase to phase.
     said: u64,
+    /// Comments that were read, by all readers together.
+    read: u64,
 }
 
 /// What the two sides of a phase share.
@@ -121,8 +124,14 @@ impl Prepared for Hall {
     }
 
     fn verify<'a>(&'a mut self, _: &'a Stage<'a>) -> LocalBoxFuture<'a, anyhow::Result<Vec<Check>>> {
-        // Order, repetition and texts are checked as they come.
-        Box::pin(async { Ok(Vec::new()) })
+        // Order, repetition and texts are checked as they come. Some may be dropped; all of them are no fan-out.
+        let told = format!("{} comments read by those who watch", self.read);
+        let check = Check {
+            name: "comments reach who watches".to_owned(),
+            passed: self.said == 0 || self.read > 0,
+            detail: told,
+        };
+        Box::pin(async { Ok(vec![check]) })
     }
 
     fn writes(&self) -> bool {
@@ -176,6 +185,10 @@ impl Hall {
         let got: u64 = left.iter().map(|(_, got)| *got).sum();
         let sent: u64 = left.iter().map(|(end, _)| end.saturating_sub(self.said)).sum();
         self.said = self.said.max(said);
+        self.read += got;
+        for lane in &mut phase.lanes {
+            lane.is_aimed = readers >= MANY;
+        }
         measures(&mut phase, got, sent, readers, all_read);
         if let (None, Some(lane)) = (rate, phase.lanes.get_mut(DELIVERY)) {
             let comments = float_len(self.videos.len()) / APART.as_secs_f64();
@@ -220,7 +233,7 @@ impl Scene {
                 .await;
             let posted = posted.and_then(Answer::ok).and_then(read_status);
             let done = connection.take_answered_at().unwrap_or_else(Instant::now);
-            self.deliveries.sent(seat, key, posted.as_ref().map(|()| done));
+            self.deliveries.sent(seat, key, due, posted.as_ref().map(|()| done));
             if posted.is_err() {
                 break;
             }

@@ -110,9 +110,14 @@ impl Lane {
 
     /// An operation that was due in the window and had no answer when waiting ended: it took at least as long.
     pub fn unanswered(&mut self, window: &Window, due: Instant) {
+        self.given_up(window, due, window.cutoff());
+    }
+
+    /// The same where waiting for this one ended at a moment of its own.
+    pub fn given_up(&mut self, window: &Window, due: Instant, at: Instant) {
         let Some(second) = window.second(due) else { return };
         *self.errors.entry(UNANSWERED).or_default() += 1;
-        let latency = nanos(window.cutoff().saturating_duration_since(due)).max(1);
+        let latency = nanos(at.saturating_duration_since(due)).max(1);
         self.latency.saturating_record(latency);
         if let Some(second) = self.seconds.get_mut(second) {
             second.errors += 1;

@@ -46,6 +46,8 @@ pub fn send_many(
     for message in messages {
         sent.push(desk.take(message, &mut before, now_ms)?);
     }
+    // In the order of the index that they may meet others in: nobody waits in a circle.
+    desk.rows.sort_unstable_by_key(|row| (row.from_user_id, row.client_key));
     match sql::insert(connection, &desk.rows) {
         Err(StoreError::Duplicate) if sql::keyed(connection, &keys)?.len() > known => return Err(faster()),
         inserted => inserted?,

@@ -73,15 +73,16 @@ impl Keyed {
 pub(super) fn keyed(connection: &mut DbConnection, keys: &[(UserId, &str)]) -> Result<Vec<Keyed>, StoreError> {
     let mut found = Vec::new();
     for keys in keys.chunks(CHUNK) {
-        let values = match connection {
-            DbConnection::Sqlite(_) => "VALUES ",
-            DbConnection::Mysql(_) => "",
-        };
         let places = joined(keys.iter(), |text, (from, _)| write!(text, "({from},?)"));
-        let query = format!(
-            "SELECT from_user_id, client_key, id, user_lo, user_hi, content, create_time FROM messages \
-             WHERE (from_user_id, client_key) IN ({values}{places})"
-        );
+        let among = match connection {
+            // A join: that index has only messages with a key, and SQLite does not see that a row in a list of rows has one.
+            DbConnection::Sqlite(_) => format!(
+                "(VALUES {places}) AS asked CROSS JOIN messages \
+                 ON from_user_id = asked.column1 AND client_key = asked.column2"
+            ),
+            DbConnection::Mysql(_) => format!("messages WHERE (from_user_id, client_key) IN ({places})"),
+        };
+        let query = format!("SELECT from_user_id, client_key, id, user_lo, user_hi, content, create_time FROM {among}");
         let mut query = diesel::sql_query(query).into_boxed();
         for (_, key) in keys {
             query = query.bind::<Text, _>(*key);

@@ -177,6 +177,13 @@ const CASES: &[Case] = &[
         false,
     ),
     (
+        "send_many",
+        |db| rolled_back(db, send_many),
+        3,
+        "PRIMARY|messages_key|messages_conversation|const tables",
+        false,
+    ),
+    (
         "feed",
         |db| Ok(videos::feed(db, 1_000, LIMIT)?.len()),
         20,
@@ -322,14 +329,25 @@ fn read(db: &mut DbConnection, message: MessageId) -> Result<usize, StoreError> 
     }
 }
 
-fn send(db: &mut DbConnection) -> Result<usize, StoreError> {
-    let message = NewMessage {
-        id: MessageId(9_999),
-        from: UserId(1),
-        to: UserId(2),
+fn message(id: i64, from: i64, to: i64) -> NewMessage {
+    NewMessage {
+        id: MessageId(id),
+        from: UserId(from),
+        to: UserId(to),
         content: "m".into(),
-        key: Some("k".into()),
-    };
+        key: Some(format!("k{id}")),
+    }
+}
+
+/// In two conversations that are there, and a new one.
+fn send_many(db: &mut DbConnection) -> Result<usize, StoreError> {
+    let sent = [message(9_997, 1, 2), message(9_998, 3, 1), message(9_999, 1_998, 1_999)];
+    let sent = messages::send_many(db, &sent.each_ref(), 9_999)?;
+    Ok(sent.iter().filter(|sent| matches!(sent, Sent::Stored { .. })).count())
+}
+
+fn send(db: &mut DbConnection) -> Result<usize, StoreError> {
+    let message = message(9_999, 1, 2);
     match messages::send(db, &message, 9_999)? {
         Sent::Stored { events, .. } => Ok(events.len()),
         other => panic!("{other:?}"),

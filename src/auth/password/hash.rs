@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use argon2::password_hash::Error;
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
 use argon2::{Algorithm, Argon2, Params, Version};
+use ring::rand::{SecureRandom as _, SystemRandom};
 
 use super::scratch::Scratch;
 use super::{PasswordError, Verdict};
@@ -131,7 +132,10 @@ impl Hasher {
 
 /// What `argon2` does for a new hash, in memory of our own: the crate takes that only one level below its PHC strings.
 fn make(password: &[u8], params: &Params, scratch: &mut Scratch) -> Result<PasswordHash, Error> {
-    let salt = Salt::generate();
+    // `Salt::generate` panics where the system has no random numbers to give.
+    let mut bytes = [0; Salt::RECOMMENDED_LENGTH];
+    SystemRandom::new().fill(&mut bytes).map_err(|_| Error::Crypto)?;
+    let salt = Salt::new(&bytes)?;
     let length = params.output_len().unwrap_or(Params::DEFAULT_OUTPUT_LEN);
     let output = run(password, &salt, Version::V0x13, params, length, scratch)?;
     Ok(PasswordHash {
@@ -176,7 +180,8 @@ fn read(stored: &str) -> Option<(PasswordHash, Params)> {
     let params = Params::try_from(&hash).ok()?;
     let complete = hash.salt.is_some() && hash.hash.is_some();
     let known = hash.algorithm.as_str() == Algorithm::Argon2id.as_str();
-    (complete && known && Cost::of(&params).is_bearable()).then_some((hash, params))
+    let current = hash.version.is_none_or(|version| Version::try_from(version).is_ok());
+    (complete && known && current && Cost::of(&params).is_bearable()).then_some((hash, params))
 }
 
 fn failed(error: Error) -> PasswordError {

@@ -1,7 +1,7 @@
 //! The memory a hash works in.
 //!
-//! Owns one thread's blocks, for as long as it has passwords to work on. Made anew for each hash they cost 8 ms beside its
-//! 20: 19 MiB are cleared, and every page is a fault. Never outlives the work: what is in it was derived from a password,
+//! Owns one thread's blocks, for as long as it has passwords to work on. Made anew for each hash they cost a
+//! quarter of it: 19 MiB are cleared, and every page is a fault. Never outlives the work: what is in it was derived from a password,
 //! so between two passwords it is overwritten by the second, and before a thread rests it goes back to the system, which
 //! clears it before anybody else gets it (`memory` sees to it that it really goes).
 

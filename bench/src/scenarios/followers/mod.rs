@@ -14,7 +14,7 @@ use anyhow::ensure;
 use futures_util::future::{LocalBoxFuture, try_join_all};
 
 use super::OF_ONE_USER;
-use super::deliveries::measures;
+use super::deliveries::{MANY, measures};
 use crate::accounts::{Account, PATIENCE};
 use crate::ceilings::Ceiling;
 use crate::contract::{read_status, read_user};
@@ -244,6 +244,10 @@ impl Audience {
                     told.count, told.newer
                 ));
             }
+        }
+        if let [delivery, until_last, ..] = &mut phase.lanes[..] {
+            delivery.is_aimed = readers >= MANY;
+            until_last.is_aimed = readers >= 10 * MANY;
         }
         measures(&mut phase, came, acknowledged, readers, all_read);
         Ok(phase)

@@ -114,7 +114,7 @@ impl Scene {
                 .await;
             let posted = posted.and_then(Answer::ok).and_then(read_status);
             let done = connection.take_answered_at().unwrap_or_else(Instant::now);
-            self.deliveries.sent(seat, number, posted.as_ref().map(|()| done));
+            self.deliveries.sent(seat, number, due, posted.as_ref().map(|()| done));
             if posted.is_err() {
                 break;
             }
