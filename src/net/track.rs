@@ -18,13 +18,16 @@ use super::request_log::log_requests;
 
 /// The middleware: marks the connection as busy from the request's head to the end of the response's body, with the
 /// access log and the panic guard within. One for all three, since each layer is an allocation or two a request.
+///
+/// What is within is boxed: the dispatcher has room for this future in every connection's task, also while an idle socket
+/// has long been answered. Unboxed it makes the task 2,560 bytes instead of 1,280.
 pub async fn track_requests(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let active = request.conn_data::<Rc<Connection>>().cloned().map(Connection::begin);
     // An error that is no response yet becomes one behind this middleware, with a body of a few bytes.
-    let mut response = log_requests(request, next).await?;
+    let mut response = Box::pin(log_requests(request, next)).await?;
     if gives_up_on_body(response.status()) {
         response
             .response_mut()

@@ -202,6 +202,16 @@ async fn after_a_panic_the_worker_serves_on() {
     assert_eq!(read_body(response).await, "text of a user");
 }
 
+/// The dispatcher keeps room for it in every connection's task, for as long as the connection lives.
+#[actix_web::test]
+async fn a_connection_has_little_room_for_a_request() {
+    let app = app().await;
+    let call = app.call(TestRequest::get().uri("/ok").to_request());
+    let size = std::mem::size_of_val(&call);
+    assert!(size <= 256, "{size} bytes");
+    assert_eq!(call.await.unwrap().status(), StatusCode::OK);
+}
+
 #[actix_web::test]
 async fn a_client_that_gives_up_leaves_a_line() {
     let log = Log::default();
