@@ -207,7 +207,7 @@ async fn after_a_panic_the_worker_serves_on() {
 async fn a_connection_has_little_room_for_a_request() {
     let app = app().await;
     let call = app.call(TestRequest::get().uri("/ok").to_request());
-    let size = std::mem::size_of_val(&call);
+    let size = size_of_val(&call);
     assert!(size <= 256, "{size} bytes");
     assert_eq!(call.await.unwrap().status(), StatusCode::OK);
 }
